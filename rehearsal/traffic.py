@@ -19,7 +19,7 @@ _PATHS = ("/", "/", "/", "/slow")
 _USERS = 3
 # Steady arrivals: real users do not wait for one another, so a slow answer must not thin out the requests after it.
 _PER_SECOND = 20.0
-_PATIENCE_SECONDS = 10.0
+_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass
@@ -42,7 +42,7 @@ class UserTraffic:
 
     def ask(self, path: str) -> Any:
         """One request. Raises `OSError` and `ValueError`."""
-        connection = HTTPConnection(self.address, self.port, timeout=_PATIENCE_SECONDS)
+        connection = HTTPConnection(self.address, self.port, timeout=_TIMEOUT_SECONDS)
         try:
             connection.request("GET", path, headers={"Host": self.host})
             answer = connection.getresponse()
@@ -89,7 +89,7 @@ class UserTraffic:
         finally:
             self._over.set()
             for each in (clock, *visits):
-                each.join(_PATIENCE_SECONDS)
+                each.join(_TIMEOUT_SECONDS)
 
     @contextmanager
     def flowing(self, paths: Sequence[str] = _PATHS) -> Iterator["UserTraffic"]:
@@ -101,7 +101,7 @@ class UserTraffic:
         finally:
             self._over.set()
             for each in users:
-                each.join(_PATIENCE_SECONDS)
+                each.join(_TIMEOUT_SECONDS)
 
 
 def traffic(account: Account) -> UserTraffic:

@@ -131,7 +131,7 @@ class RuntimeFunction(Construct):
         return made
 
     def may_ask_itself(self, scope: Construct, id_: str, *, before: IConstruct) -> None:
-        """Allows the function to invoke itself, for work that takes more than one invocation (infra_runtime.turns)."""
+        """Allows the function to invoke itself, for work that takes several invocations (infra_runtime.invocations)."""
         # A separate policy: the function depends on its role's.
         itself = iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.function.function_arn])
         before.node.add_dependency(iam.Policy(scope, id_, roles=[self.role], statements=[itself]))

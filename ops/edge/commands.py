@@ -13,7 +13,7 @@ from rich.text import Text
 
 from config import services
 from config.model import Environment
-from infra_runtime.cloudflare.converge import Change, Conflict, Seen, converge, is_wanted, undeclared_fields
+from infra_runtime.cloudflare.converge import Change, Conflict, Observed, converge, is_wanted, undeclared_fields
 from infra_runtime.cloudflare.purge import prefixes
 from infra_runtime.cloudflare.purge import purge as purge_prefixes
 from ops.console import Console
@@ -63,7 +63,7 @@ class Reported:
 
 
 @dataclass(frozen=True)
-class SeenObject:
+class ObservedObject:
     """A rule, record or setting of the zone. Secrets are asterisks."""
 
     what: str
@@ -98,21 +98,21 @@ def drifts(edge: EdgeOf) -> Iterator[DeclarationFinding]:
     """One for each deployed declaration, with or without a difference."""
     for key, document in edge.deployed().items():
         subject = edge.subject(document)
-        others = undeclared_fields(subject, subject.seen())
+        others = undeclared_fields(subject, subject.observed())
         present = is_wanted(document, datetime.now(UTC))
         yield replace(_compare(edge, key, document, present=present), undeclared=others)
 
 
 def show(name: str, environment: Environment, console: Console, *, as_json: bool) -> None:
     with opened(name, environment) as edge, working(_COMPARES):
-        seen = {key: edge.subject(document).seen() for key, document in edge.deployed().items()}
+        observed = {key: edge.subject(document).observed() for key, document in edge.deployed().items()}
     if as_json:
-        print_json({key: [_seen(edge, each) for each in found] for key, found in seen.items()})
+        print_json({key: [_observed(edge, each) for each in found] for key, found in observed.items()})
         return
     table = Table(title=f"{environment.domains.zone}, as {name} sees it", title_justify="left")
     for heading in ("declaration", "whose", "object", "what it is"):
         table.add_column(heading, overflow="fold")
-    for key, found in seen.items():
+    for key, found in observed.items():
         for at, each in enumerate(found):
             whose = Text("ours", "green") if each.is_ours else Text("others'", "dim")
             table.add_row(key if at == 0 else "", whose, each.what, _glance(_short(_redacted(edge, each.value))))
@@ -223,8 +223,8 @@ def _change(edge: EdgeOf, change: Change) -> ReportedChange:
     return ReportedChange(change.action, what, before, after)
 
 
-def _seen(edge: EdgeOf, seen: Seen) -> SeenObject:
-    return SeenObject(seen.what, seen.is_ours, _redacted(edge, seen.value))
+def _observed(edge: EdgeOf, observed: Observed) -> ObservedObject:
+    return ObservedObject(observed.what, observed.is_ours, _redacted(edge, observed.value))
 
 
 def _redacted(edge: EdgeOf, node: Any) -> Any:

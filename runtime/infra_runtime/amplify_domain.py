@@ -27,8 +27,8 @@ from infra_runtime.cloudflare.converge import converge
 from infra_runtime.cloudflare.normal import host as plain
 from infra_runtime.cloudflare.records import ADDRESSES, Records
 from infra_runtime.custom_resource import Request, Result
+from infra_runtime.invocations import Invocation, invoke_itself, serve_over_invocations
 from infra_runtime.reporting import reported
-from infra_runtime.turns import Turn, invoke_itself, serve_by_turns
 
 # Amplify and CloudFront take 10 to 30 minutes for all of it.
 _POLL_SECONDS = 5
@@ -49,8 +49,10 @@ class NotAvailable(Exception):
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
-    serve_by_turns(
-        event, context, lambda request, api, turn: provide(request, client("amplify"), api, turn, invoke_itself)
+    serve_over_invocations(
+        event,
+        context,
+        lambda request, api, invocation: provide(request, client("amplify"), api, invocation, invoke_itself),
     )
 
 
@@ -182,9 +184,9 @@ class _OneOfSeveral(Records):
 
 
 def provide(
-    request: Request, amplify: Any, api: Api, turn: Turn, invoke_itself: Callable[[Mapping[str, Any]], None]
+    request: Request, amplify: Any, api: Api, invocation: Invocation, invoke_itself: Callable[[Mapping[str, Any]], None]
 ) -> Result | None:
-    """The physical id is app and host: another one of either is another domain. None when the next turn goes on."""
+    """The physical id is app and host: another one of either is another domain. None when the next one goes on."""
     document = json.loads(request.properties["Document"])
     domain = SiteDomain(amplify, api, document)
     if request.kind == "Delete":
@@ -194,7 +196,7 @@ def provide(
     physical_id = f"{document['app']}/{document['host']}"
     is_new = request.physical_id != physical_id
     try:
-        found = _available(domain, zone.id, turn, is_new=is_new)
+        found = _available(domain, zone.id, invocation, is_new=is_new)
     except Exception as error:
         if is_new:
             # CloudFormation never learns of it.
@@ -204,12 +206,12 @@ def provide(
                 raise type(error)(f"{error}; and what was begun could not be taken back: {another}") from error
         raise
     if found is None:
-        invoke_itself(turn.following)
+        invoke_itself(invocation.following)
         return None
     return Result(physical_id, {"Target": str(found.target)})
 
 
-def _available(domain: SiteDomain, zone: str, turn: Turn, *, is_new: bool) -> Association | None:
+def _available(domain: SiteDomain, zone: str, invocation: Invocation, *, is_new: bool) -> Association | None:
     """None when this invocation is over before the domain is there. Raises `NotAvailable`."""
     host, api = domain.document["host"], domain.api
     validated, led_to, led_at = False, None, 0.0
@@ -241,7 +243,7 @@ def _available(domain: SiteDomain, zone: str, turn: Turn, *, is_new: bool) -> As
             logger.warning("%s is served, and AWAITING_APP_CNAME at Amplify", host)
             return found
         if api.deadline - api.clock.now() < _CLEAN_UP_SECONDS:
-            if turn.is_last:
+            if invocation.is_last:
                 raise NotAvailable(f"{host}: within the hour Amplify got no further than {found.status}")
             return None
         api.wait(_POLL_SECONDS, f"{host} is {found.status} at Amplify")

@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from infra_runtime.aws import client
 from infra_runtime.cloudflare.credentials import base_url
 from infra_runtime.contract.metrics import EDGE, EdgeMetric, emit
-from infra_runtime.custom_resource import HalfDone, Request, Result, serve
+from infra_runtime.custom_resource import PartlyCreated, Request, Result, serve
 from infra_runtime.reporting import reported
 from infra_runtime.state_store import SsmStateStore, StateStore
 from infra_runtime.vendor_api import Clock
@@ -74,7 +74,7 @@ def provide(request: Request, ranges: Ranges) -> Result:
         _resize(ranges, prefix_list, room)
         refresh(ranges, prefix_list)
     except Exception as error:
-        raise HalfDone(prefix_list, error) from error
+        raise PartlyCreated(prefix_list, error) from error
     return Result(prefix_list)
 
 

@@ -41,7 +41,7 @@ class Result:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-class HalfDone(Exception):
+class PartlyCreated(Exception):
     """A create that failed after it may have made something: the Delete that follows is to look for it."""
 
     def __init__(self, physical_id: str, cause: Exception) -> None:
@@ -62,7 +62,7 @@ def serve(
     """Runs `handle` and tells CloudFormation how it went. What it tells and logs goes through `redact`.
 
     A failed Create answers with a physical id that `handle` never returns, so the Delete that follows is recognised
-    here and touches nothing: `handle` must leave nothing behind when it raises during Create, or raise `HalfDone`.
+    here and touches nothing: `handle` must leave nothing behind when it raises during Create, or raise `PartlyCreated`.
     No answer is sent when `handle` returns None: it has asked another invocation to go on.
 
     Raises only when the answer itself cannot be delivered.
@@ -87,8 +87,8 @@ def serve(
     except Exception as error:  # The one place where everything is caught: silence would block the stack for an hour.
         failed = error
         logger.error("%s of %s failed: %s", event["RequestType"], event["LogicalResourceId"], redact(format_exc()))
-        reason = redact(str(error) if isinstance(error, HalfDone) else f"{type(error).__name__}: {error}")
-        made = error.physical_id if isinstance(error, HalfDone) else never_created
+        reason = redact(str(error) if isinstance(error, PartlyCreated) else f"{type(error).__name__}: {error}")
+        made = error.physical_id if isinstance(error, PartlyCreated) else never_created
         answer |= {"Status": "FAILED", "Reason": reason, "PhysicalResourceId": physical_id or made}
     else:
         if result is None:

@@ -11,7 +11,7 @@ from typing import Any
 from infra_runtime.aws import client
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import Api
-from infra_runtime.cloudflare.converge import Change, Conflict, Seen, is_wanted, undeclared_fields
+from infra_runtime.cloudflare.converge import Change, Conflict, Observed, is_wanted, undeclared_fields
 from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.provider import subject
 from infra_runtime.contract.metrics import EDGE, EdgeMetric, emit
@@ -27,7 +27,7 @@ class DeclarationDrift:
     name: str
     changes: list[Change]
     """Changes that a deployment would make."""
-    seen: list[Seen]
+    observed: list[Observed]
     conflict: str | None = None
     undeclared: Mapping[str, list[str]] = field(default_factory=dict)
     """Fields that are set but not declared, by object. They do not count as drift."""
@@ -42,7 +42,7 @@ class DeclarationDrift:
 
     @property
     def foreign(self) -> int:
-        return sum(not each.is_ours for each in self.seen)
+        return sum(not each.is_ours for each in self.observed)
 
 
 @reported
@@ -84,6 +84,6 @@ def look(api: Api, secrets: Secrets, store: SsmStateStore) -> list[DeclarationDr
             changes, conflict = declared.changes(present=is_wanted(document, datetime.now(UTC))), None
         except Conflict as error:
             changes, conflict = [], str(error)
-        seen = declared.seen()
-        found.append(DeclarationDrift(name, changes, seen, conflict, undeclared_fields(declared, seen)))
+        observed = declared.observed()
+        found.append(DeclarationDrift(name, changes, observed, conflict, undeclared_fields(declared, observed)))
     return found

@@ -20,7 +20,7 @@ from infra_runtime.cloudflare.converge import converge
 from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.contract.metrics import EDGE, EdgeMetric, emit
 from infra_runtime.contract.secret_values import Secrets, deadline_of
-from infra_runtime.custom_resource import HalfDone, Request, Result, serve
+from infra_runtime.custom_resource import PartlyCreated, Request, Result, serve
 from infra_runtime.reporting import reported
 
 
@@ -61,7 +61,7 @@ def provide(request: Request, lock: Lock) -> Result:
     try:
         close(document, lock)
     except Exception as error:
-        raise HalfDone(physical_id, error) from error
+        raise PartlyCreated(physical_id, error) from error
     return Result(physical_id, {"Key": document["key"]})
 
 

@@ -15,8 +15,8 @@ from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import converge
 from infra_runtime.cloudflare.records import Records
 from infra_runtime.custom_resource import Request, Result
+from infra_runtime.invocations import Invocation, invoke_itself, serve_over_invocations
 from infra_runtime.reporting import reported
-from infra_runtime.turns import Turn, invoke_itself, serve_by_turns
 from infra_runtime.vendor_api import Clock
 
 _POLL_SECONDS = 3
@@ -30,10 +30,12 @@ class NotIssued(Exception):
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
-    serve_by_turns(
+    serve_over_invocations(
         event,
         context,
-        lambda request, api, turn: provide(request, AcmCertificates(client("acm"), api), turn, invoke_itself),
+        lambda request, api, invocation: provide(
+            request, AcmCertificates(client("acm"), api), invocation, invoke_itself
+        ),
     )
 
 
@@ -104,7 +106,10 @@ class AcmCertificates:
 
 
 def provide(
-    request: Request, certificates: AcmCertificates, turn: Turn, invoke_itself: Callable[[Mapping[str, Any]], None]
+    request: Request,
+    certificates: AcmCertificates,
+    invocation: Invocation,
+    invoke_itself: Callable[[Mapping[str, Any]], None],
 ) -> Result | None:
     """The physical id is the certificate's ARN: other hosts are another certificate.
 
@@ -122,9 +127,9 @@ def provide(
     try:
         _write_records(document, zone.id, certificates.validation(arn), certificates.api)
         if not certificates.wait_until_issued(arn):
-            if turn.is_last:
+            if invocation.is_last:
                 raise NotIssued(f"{document['hosts'][0]}: ACM has not found the validation records yet")
-            invoke_itself(turn.following)
+            invoke_itself(invocation.following)
             return None
     except Exception as error:
         if is_new:

@@ -39,7 +39,7 @@ class Unavailable(VendorError):
     """No definite answer within the attempts, or the time, there were."""
 
 
-class Unsure(VendorError):
+class OutcomeUnknown(VendorError):
     """A create was sent and its answer lost: look whether it is there before creating it again."""
 
 
@@ -159,7 +159,7 @@ class VendorApi:
                 wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (attempt - 1)) * random.uniform(0.5, 1)
             self._not_before = self.clock.now() + wait
             if method == "POST" and was_sent and not is_read:
-                raise Unsure(self.redact(f"{what}: {trouble}; it may have been done"))
+                raise OutcomeUnknown(self.redact(f"{what}: {trouble}; it may have been done"))
         raise Unavailable(self.redact(f"{what}: {trouble}, {_ATTEMPTS} times"))
 
 

@@ -18,7 +18,7 @@ from infra_constructs.cloudflare.managed_rules import (
 from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareToken
 from infra_constructs.state_store import StateStore
 from infra_runtime.contract.cloudflare_phases import MANAGED_WAF
-from infra_runtime.custom_resource import HalfDone
+from infra_runtime.custom_resource import PartlyCreated
 from ops.edge.synthesized import text_of
 from tests.constructs.conftest import TemplateOf
 from tests.runtime.conftest import Edge, new_edge
@@ -118,5 +118,5 @@ def refs(edge: Edge) -> list[str]:
 def test_cloudflare_refuses_an_exception_from_nothing(template_of: TemplateOf, parameters: dict[str, Any]) -> None:
     wanted, edge = declared(template_of, EXCEPTIONS), new_edge()
     wanted["rules"][0]["action_parameters"] = parameters
-    with pytest.raises(HalfDone, match="the exception must name managed rulesets"):
+    with pytest.raises(PartlyCreated, match="the exception must name managed rulesets"):
         edge.ask("Create", wanted)

@@ -12,7 +12,7 @@ from infra_runtime.cloudflare.api import Api, new_pace
 from infra_runtime.cloudflare.provider import provide
 from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.custom_resource import Request, Result
-from infra_runtime.turns import Turn
+from infra_runtime.invocations import Invocation
 from infra_runtime.vendor_api import Clock
 from rehearsal.state_store import InMemoryStateStore
 from simulators.cloudflare.contract import Contract
@@ -88,13 +88,15 @@ class Edge:
         request = Request(kind=kind, properties={"Document": json.dumps(document)}, physical_id=physical_id)
         return provide(request, api=self.api(), secrets=secrets, store=self.store)
 
-    def in_turns(self, asked: list[Mapping[str, Any]], invoke: Callable[[Api, Turn], Result | None]) -> Result:
+    def over_invocations(
+        self, asked: list[Mapping[str, Any]], invoke: Callable[[Api, Invocation], Result | None]
+    ) -> Result:
         """As Lambda does it: one invocation after the other, as long as each one asks for the next in `asked`."""
         event: Mapping[str, Any] = {}
         while True:
             now = self.time.seconds
-            turn = Turn.of(event, now=now, deadline=now + self.lambda_seconds)
-            if result := invoke(replace(self.api(), deadline=turn.deadline), turn):
+            invocation = Invocation.of(event, now=now, deadline=now + self.lambda_seconds)
+            if result := invoke(replace(self.api(), deadline=invocation.deadline), invocation):
                 return result
             event = asked[-1]
 

@@ -64,9 +64,9 @@ class Hosting:
             "adopt": adopt,
         }
         request = Request(kind, {"Document": json.dumps(document)}, physical_id)
-        return self.edge.in_turns(
+        return self.edge.over_invocations(
             self.asked,
-            lambda api, turn: provide(request, AmplifyClient(self.amplify), api, turn, self.asked.append),
+            lambda api, invocation: provide(request, AmplifyClient(self.amplify), api, invocation, self.asked.append),
         )
 
     def declare_names(self, *hosts: tuple[str, str, str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infra_runtime.cloudflare_ranges import KEY, Ranges, Suspicious, Unsettled, provide, refresh
-from infra_runtime.custom_resource import HalfDone, Request
+from infra_runtime.custom_resource import PartlyCreated, Request
 from infra_runtime.vendor_api import Clock
 from rehearsal.state_store import InMemoryStateStore
 from tests.runtime.fakes import NOW, Ec2
@@ -113,7 +113,7 @@ def test_more_room_takes_no_entry_away() -> None:
 
 
 def test_a_list_that_could_not_be_filled_is_known_to_the_delete_that_follows() -> None:
-    with pytest.raises(HalfDone) as failed:
+    with pytest.raises(PartlyCreated) as failed:
         resource("Create", Ec2(), InMemoryStateStore(), published=[])
     assert failed.value.physical_id == "pl-1"
 

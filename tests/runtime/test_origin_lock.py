@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 
 from infra_runtime.authority import ClientCertificateAuthority
-from infra_runtime.custom_resource import HalfDone, Request
+from infra_runtime.custom_resource import PartlyCreated, Request
 from infra_runtime.origin_lock import Lock, close, provide
 from simulators.cloudflare.origin_pulls import OriginPullCertificates
 from tests.runtime.conftest import Edge
@@ -79,7 +79,7 @@ def test_one_of_others_in_our_way_is_named(edge: Edge, lock: Lock) -> None:
     OriginPullCertificates(edge.zone, edge.time.seconds).associate(
         [{"hostname": HOSTS[0], "cert_id": theirs["id"], "enabled": True}]
     )
-    with pytest.raises(HalfDone, match=f"a foreign one is already associated.*{theirs['id']}"):
+    with pytest.raises(PartlyCreated, match=f"a foreign one is already associated.*{theirs['id']}"):
         provide(Request("Create", {"Document": json.dumps(DOCUMENT)}, None), lock)
     provide(Request("Create", {"Document": json.dumps(DOCUMENT | {"adopt": True})}, None), after(lock, edge))
     assert theirs["id"] not in shown(edge)

@@ -8,7 +8,7 @@ import pytest
 
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.custom_resource import Request, Result
-from infra_runtime.turns import Turn
+from infra_runtime.invocations import Invocation
 from infra_runtime.validated_certificate import AcmCertificates, NotIssued, provide
 from tests.runtime.conftest import Edge
 from tests.runtime.fakes import Acm
@@ -35,10 +35,10 @@ class Issuing:
         document = {"owner": "production.certificate", "zone": "example.com", "hosts": hosts}
         request = Request(kind, {"Document": json.dumps(document)}, arn)
 
-        def invoke(api: Api, turn: Turn) -> Result | None:
-            return provide(request, AcmCertificates(self.acm, api, self.edge.time.clock), turn, self.asked.append)
+        def invoke(api: Api, invocation: Invocation) -> Result | None:
+            return provide(request, AcmCertificates(self.acm, api, self.edge.time.clock), invocation, self.asked.append)
 
-        return self.edge.in_turns(self.asked, invoke)
+        return self.edge.over_invocations(self.asked, invoke)
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ class Api(VendorApi):
             page += 1
 
     def write(self, method: str, path: str, body: Any = None, *, may_repeat: bool = False) -> Any:
-        """What Cloudflare says it did, which may be None. Raises `Unsure` besides what `get` raises.
+        """What Cloudflare says it did, which may be None. Raises `OutcomeUnknown` besides what `get` raises.
 
         With `may_repeat`, a POST whose answer is lost is sent again: doing it twice changes nothing more.
         """

@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidSignature
 
 from infra_runtime.authority import ClientCertificateAuthority
 from infra_runtime.cloudflare.api import Api
-from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
+from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Observed
 from infra_runtime.vendor_api import NotFound, Refused
 
 # Time enough to repair a renewal that fails.
@@ -67,10 +67,10 @@ class ClientCertificates:
                 found[host] = association
         return found
 
-    def seen(self) -> list[Seen]:
+    def observed(self) -> list[Observed]:
         ours = self._ours()
         return [
-            Seen(f"client certificate of {host}", each["cert_id"] in ours, {"enabled": each["enabled"]})
+            Observed(f"client certificate of {host}", each["cert_id"] in ours, {"enabled": each["enabled"]})
             for host, each in self._associations().items()
         ]
 

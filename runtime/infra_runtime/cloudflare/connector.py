@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra_runtime.cloudflare.api import Api
-from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
+from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Observed
 from infra_runtime.cloudflare.normal import host, is_as_declared
 from infra_runtime.vendor_api import NotFound
 
@@ -33,8 +33,8 @@ class Connector:
     def _is_ours(self, entry: Mapping[str, Any]) -> bool:
         return str(entry.get("description", "")).startswith(f"{self.declared['owner']}.")
 
-    def seen(self) -> list[Seen]:
-        return [Seen(_what(each), self._is_ours(each), comparable(each)) for each in self._found()]
+    def observed(self) -> list[Observed]:
+        return [Observed(_what(each), self._is_ours(each), comparable(each)) for each in self._found()]
 
     def changes(self, *, present: bool) -> list[Change]:
         wanted = [
@@ -72,9 +72,9 @@ class Connector:
             )
         ]
 
-    def _replace(self, seen: list[dict[str, Any]], entries: list[dict[str, Any]]) -> None:
-        """The API can neither write one entry nor take a condition: so a last look, and no write after a change."""
-        if [comparable(each) for each in self._found()] == [comparable(each) for each in seen]:
+    def _replace(self, observed: list[dict[str, Any]], entries: list[dict[str, Any]]) -> None:
+        """The API can neither write one entry nor take a condition: so a last read, and no write after a change."""
+        if [comparable(each) for each in self._found()] == [comparable(each) for each in observed]:
             self.api.write("PUT", self._path, entries)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from infra_runtime.cloudflare.api import Api
-from infra_runtime.vendor_api import Refused, Unsure
+from infra_runtime.vendor_api import OutcomeUnknown, Refused
 
 Declared = Mapping[str, Any]
 
@@ -34,8 +34,8 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One object in the places that a subject looks at."""
+class Observed:
+    """One object in the places that a subject reads."""
 
     what: str
     is_ours: bool
@@ -51,7 +51,7 @@ class Subject(Protocol):
         """The writes that lead from what is there to what is declared, or to nothing of ours. Raises `Conflict`."""
         ...
 
-    def seen(self) -> list[Seen]:
+    def observed(self) -> list[Observed]:
         """All objects in the same places, ours and others'."""
         ...
 
@@ -62,29 +62,29 @@ def is_wanted(document: Declared, now: datetime) -> bool:
     return until is None or now < datetime.fromisoformat(until)
 
 
-def undeclared_fields(subject: Subject, seen: Sequence[Seen]) -> dict[str, list[str]]:
+def undeclared_fields(subject: Subject, observed: Sequence[Observed]) -> dict[str, list[str]]:
     """Fields of our objects that are set but not declared, by object. Information: no reason for a deployment to write.
 
-    Only what a second read shows as well as `seen`: one read may fall between two writes.
+    Only what a second read shows as well as `observed`: one read may fall between two writes.
     """
-    first = {each.what: each.undeclared for each in seen if each.undeclared}
+    first = {each.what: each.undeclared for each in observed if each.undeclared}
     if not first:
         return {}
-    second = {each.what: each.undeclared for each in subject.seen()}
+    second = {each.what: each.undeclared for each in subject.observed()}
     stable = {what: [path for path in paths if path in second.get(what, ())] for what, paths in first.items()}
     return {what: paths for what, paths in stable.items() if paths}
 
 
-# For so long a read may still show what was there before a write. Nothing is promised; a minute is what is seen.
+# For so long a read may still show what was there before a write. Nothing is promised; a minute is what is observed.
 SETTLING_SECONDS = 60.0
-_LONGEST_LOOK = 10.0
+_LONGEST_WAIT_SECONDS = 10.0
 
 
 def converge(api: Api, subject: Subject, *, present: bool) -> int:
     """Makes the changes; returns how many. With nothing to change, nothing is written.
 
     A create whose answer was lost, and a refusal because of a concurrent change, end in another
-    look, not in a guess. A read that is older than our own write is waited for, not written over. Raises
+    read, not in a guess. A read that is older than our own write is waited for, not written over. Raises
     `NotConverged`, `Conflict` and what `Api` raises.
     """
     applied, rounds = 0, 0
@@ -103,11 +103,11 @@ def converge(api: Api, subject: Subject, *, present: bool) -> int:
                 change.apply()
                 applied += 1
                 sent[_named(change)] = api.clock.now()
-            except Unsure:
+            except OutcomeUnknown:
                 sent[_named(change)] = api.clock.now()
                 break
             except Refused as error:
-                # The same refusal of the same plan is final; another look may show another plan.
+                # The same refusal of the same plan is final; another read may show another plan.
                 if refused is not None and str(refused) == str(error):
                     raise
                 refused = error
@@ -131,7 +131,7 @@ def _settled(api: Api, subject: Subject, *, present: bool, sent: Mapping[str, fl
         if all(api.clock.now() - at >= SETTLING_SECONDS for at in done):
             return changes
         api.wait(wait, f"what was written does not show yet: {_listed(changes)}")
-        wait = min(_LONGEST_LOOK, 2 * wait)
+        wait = min(_LONGEST_WAIT_SECONDS, 2 * wait)
 
 
 def _listed(changes: Sequence[Change]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra_runtime.cloudflare.api import Api
-from infra_runtime.cloudflare.converge import Change, Declared, Seen
+from infra_runtime.cloudflare.converge import Change, Declared, Observed
 from infra_runtime.cloudflare.normal import is_as_declared, undeclared
 
 _COMPARED = ("name", "description", "alert_type", "enabled", "mechanisms", "filters")
@@ -41,10 +41,10 @@ class Notifications:
             for policy in self.declared["policies"]
         }
 
-    def seen(self) -> list[Seen]:
+    def observed(self) -> list[Observed]:
         wanted = self._wanted()
         return [
-            Seen(
+            Observed(
                 _what(each),
                 self._is_ours(each),
                 comparable(each),

@@ -24,7 +24,7 @@ from infra_runtime.cloudflare.singletons import Singletons
 from infra_runtime.cloudflare.workers import WorkerScript
 from infra_runtime.cloudflare.zone import Zone
 from infra_runtime.contract.secret_values import Secrets, deadline_of
-from infra_runtime.custom_resource import HalfDone, Request, Result, serve
+from infra_runtime.custom_resource import PartlyCreated, Request, Result, serve
 from infra_runtime.reporting import reported
 from infra_runtime.state_store import SsmStateStore, StateStore
 from infra_runtime.vendor_api import NotFound
@@ -44,7 +44,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
 
 
 def provide(request: Request, *, api: Api, secrets: Secrets, store: StateStore) -> Result:
-    """Converges one declaration. Raises `HalfDone` when a create fails after the zone is known."""
+    """Converges one declaration. Raises `PartlyCreated` when a create fails after the zone is known."""
     document = json.loads(request.properties["Document"])
     if request.kind == "Delete":
         return _delete(document, str(request.physical_id), api=api, secrets=secrets, store=store)
@@ -59,7 +59,7 @@ def provide(request: Request, *, api: Api, secrets: Secrets, store: StateStore) 
         # Secrets stay references in it. The check for drift compares with this.
         store.put(f"declared/{document['kind']}/{document['name']}", document)
     except Exception as error:
-        raise HalfDone(physical_id, error) from error
+        raise PartlyCreated(physical_id, error) from error
     return Result(physical_id, {"ZoneId": zone.id})
 
 

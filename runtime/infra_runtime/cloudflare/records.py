@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra_runtime.cloudflare.api import Api
-from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
+from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Observed
 from infra_runtime.cloudflare.normal import host, is_as_declared, undeclared
 
 _COMPARED = ("type", "name", "content", "proxied", "ttl")
@@ -50,10 +50,10 @@ class Records:
             "comment": self._marker(record["name"]),
         }
 
-    def seen(self) -> list[Seen]:
+    def observed(self) -> list[Observed]:
         hosts = {host(record["host"]) for record in self.declared["records"]}
         return [
-            Seen(
+            Observed(
                 _what(each),
                 self._is_ours(each),
                 comparable(each),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra_runtime.cloudflare.api import Api
-from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
+from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Observed
 from infra_runtime.cloudflare.normal import is_as_declared, undeclared
 from infra_runtime.vendor_api import NotFound
 
@@ -53,10 +53,10 @@ class Rules:
     def _what(self, ref: str) -> str:
         return f"rule {ref} ({self.declared['phase']})"
 
-    def seen(self) -> list[Seen]:
+    def observed(self) -> list[Observed]:
         wanted = self._wanted()
         return [
-            Seen(
+            Observed(
                 self._what(each.get("ref", each["id"])),
                 self._is_ours(each),
                 comparable(each),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra_runtime.cloudflare.api import Api
-from infra_runtime.cloudflare.converge import Change, Declared, Seen
+from infra_runtime.cloudflare.converge import Change, Declared, Observed
 from infra_runtime.cloudflare.normal import is_as_declared
 from infra_runtime.state_store import StateStore
 from infra_runtime.vendor_api import NotFound
@@ -67,9 +67,9 @@ class Singletons:
         else:
             self._write(name, _restorable(before))
 
-    def seen(self) -> list[Seen]:
+    def observed(self) -> list[Observed]:
         return [
-            Seen(f"setting {name}", True, _ours_of(self._read(name), value))
+            Observed(f"setting {name}", True, _ours_of(self._read(name), value))
             for name, value in self.declared["values"].items()
         ]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra_runtime.cloudflare.api import Api
-from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
+from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Observed
 
 _MODULE = "worker.mjs"
 
@@ -42,10 +42,10 @@ class WorkerScript:
         digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
         return [f"owner:{self.declared['owner']}", f"made-of:{digest[:32]}"]
 
-    def seen(self) -> list[Seen]:
-        found = [Seen(f"worker {self._name}", self._is_ours(each), each.get("tags")) for each in self._found()]
+    def observed(self) -> list[Observed]:
+        found = [Observed(f"worker {self._name}", self._is_ours(each), each.get("tags")) for each in self._found()]
         return found + [
-            Seen(f"route {each['pattern']}", each.get("script") == self._name, each.get("script"))
+            Observed(f"route {each['pattern']}", each.get("script") == self._name, each.get("script"))
             for each in self._found_routes()
         ]
 

@@ -15,11 +15,11 @@ from typing import Any
 from infra_runtime.aws import client
 from infra_runtime.contract.redis_url import UPSTASH_PORTS, Node, RedisTarget
 from infra_runtime.contract.secret_values import Secrets, deadline_of
-from infra_runtime.custom_resource import HalfDone, Request, Result, serve
+from infra_runtime.custom_resource import PartlyCreated, Request, Result, serve
 from infra_runtime.redis.upstash_api import UpstashApi, upstash_from
 from infra_runtime.reporting import reported
 from infra_runtime.state_store import SsmStateStore, StateStore
-from infra_runtime.vendor_api import NotFound, Refused, Unsure
+from infra_runtime.vendor_api import NotFound, OutcomeUnknown, Refused
 
 _POLL_SECONDS = 2.0
 _ACTIVE = "active"
@@ -59,7 +59,7 @@ def provide(request: Request, *, api: UpstashApi, secrets: Secrets, store: State
         secrets.known.add(found["password"])
         secrets.manager.put_secret_value(SecretId=request.properties["UrlSecret"], SecretString=_url(found))
     except Exception as error:
-        raise HalfDone(physical_id, error) from error
+        raise PartlyCreated(physical_id, error) from error
     return Result(physical_id)
 
 
@@ -128,7 +128,7 @@ class _Database:
         self.store.put(key_of(self.name), {"region": self.region})
         try:
             return self.api.create(name=self.name, region=self.region, read_regions=list(self.read_regions))
-        except Unsure:
+        except OutcomeUnknown:
             if found := self._named():
                 return found
             raise

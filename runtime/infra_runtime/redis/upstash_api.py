@@ -41,7 +41,7 @@ class UpstashApi(VendorApi):
         return found
 
     def create(self, *, name: str, region: str, read_regions: list[str]) -> dict[str, Any]:
-        """Raises `Unsure` when it may have been made."""
+        """Raises `OutcomeUnknown` when it may have been made."""
         body = {
             "database_name": name,
             "region": "global",

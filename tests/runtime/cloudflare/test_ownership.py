@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from infra_runtime.custom_resource import HalfDone
+from infra_runtime.custom_resource import PartlyCreated
 from simulators.cloudflare import dns, rulesets
 from simulators.cloudflare.world import identity
 from tests.runtime.conftest import Edge, new_edge
@@ -93,7 +93,7 @@ def test_a_rule_of_others_that_does_the_same_is_named_and_left(edge: Edge) -> No
     theirs = edge.zone.rulesets[CACHE]["rules"][0]
     rule = cache_rule("a") | {"expression": theirs["expression"]}
     before = edge.foreign()
-    with pytest.raises(HalfDone, match=f"{theirs['id']}.*by hand, 0.*cloudflare.adopt"):
+    with pytest.raises(PartlyCreated, match=f"{theirs['id']}.*by hand, 0.*cloudflare.adopt"):
         edge.ask("Create", rules(rule))
     assert edge.foreign() == before
     edge.ask("Create", rules(rule, adopt=True))
@@ -103,7 +103,7 @@ def test_a_rule_of_others_that_does_the_same_is_named_and_left(edge: Edge) -> No
 
 def test_a_record_of_others_in_our_way_is_named_and_left(edge: Edge) -> None:
     before = edge.foreign()
-    with pytest.raises(HalfDone, match=r"A 192.0.2.7 \(id .*cloudflare.adopt"):
+    with pytest.raises(PartlyCreated, match=r"A 192.0.2.7 \(id .*cloudflare.adopt"):
         edge.ask("Create", records(blog="alb.example.net"))
     assert edge.foreign() == before
     edge.ask("Create", records(blog="alb.example.net") | {"adopt": True})
@@ -113,7 +113,7 @@ def test_a_record_of_others_in_our_way_is_named_and_left(edge: Edge) -> None:
 
 def test_two_candidates_for_adoption_are_a_conflict(edge: Edge) -> None:
     dns.create(edge.zone, {"type": "A", "name": "blog.example.com", "content": "192.0.2.8", "proxied": True})
-    with pytest.raises(HalfDone, match=r"192.0.2.7.*192.0.2.8.*leave one"):
+    with pytest.raises(PartlyCreated, match=r"192.0.2.7.*192.0.2.8.*leave one"):
         edge.ask("Create", records(blog="alb.example.net") | {"adopt": True})
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from infra_runtime.cloudflare.zone import NoZone
-from infra_runtime.custom_resource import HalfDone
+from infra_runtime.custom_resource import PartlyCreated
 from infra_runtime.vendor_api import Refused
 from simulators.cloudflare import dns
 from tests.runtime.conftest import TOKEN, Edge, new_edge
@@ -21,7 +21,7 @@ def findings(edge: Edge, **changed: Any) -> str:
     """What it says; nothing when all is well. It writes nothing either way."""
     try:
         edge.ask("Create", DOCUMENT | changed)
-    except (HalfDone, Refused) as error:
+    except (PartlyCreated, Refused) as error:
         return str(error)
     finally:
         assert not any(call.is_write for call in edge.simulator.calls)

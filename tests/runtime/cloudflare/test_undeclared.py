@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from config import load
-from infra_runtime.cloudflare.converge import Change, Seen, undeclared_fields
+from infra_runtime.cloudflare.converge import Change, Observed, undeclared_fields
 from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.edge_drift import log_lines, look
 from infra_runtime.state_store import SsmStateStore
@@ -83,15 +83,15 @@ class Reads:
     def changes(self, *, present: bool) -> list[Change]:
         return []
 
-    def seen(self) -> list[Seen]:
-        return [Seen("rule a", is_ours=True, value={}, undeclared=next(self._reads))]
+    def observed(self) -> list[Observed]:
+        return [Observed("rule a", is_ours=True, value={}, undeclared=next(self._reads))]
 
 
 def test_only_what_two_reads_show_is_reported() -> None:
     changing = Reads(["kept", "gone"], ["kept", "new"])
-    assert undeclared_fields(changing, changing.seen()) == {"rule a": ["kept"]}
+    assert undeclared_fields(changing, changing.observed()) == {"rule a": ["kept"]}
     fleeting = Reads(["gone"], [])
-    assert undeclared_fields(fleeting, fleeting.seen()) == {}
+    assert undeclared_fields(fleeting, fleeting.observed()) == {}
 
 
 @pytest.mark.parametrize("as_json", [True, False])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from infra_runtime.cloudflare.converge import Conflict
-from infra_runtime.custom_resource import HalfDone
+from infra_runtime.custom_resource import PartlyCreated
 from tests.runtime.conftest import Edge
 
 NAME = "production-example-com-analytics-proxy"
@@ -64,7 +64,7 @@ def test_the_route_goes_before_what_it_leads_to(edge: Edge) -> None:
 def test_a_foreign_route_is_named_and_stays(edge: Edge) -> None:
     edge.world.scripts["theirs"] = {"tags": [], "source": "theirs"}
     edge.zone.routes["r1"] = {"id": "r1", "pattern": PATTERN, "script": "theirs"}
-    with pytest.raises((Conflict, HalfDone), match=r"route example.com/ingest/\*: it leads to theirs"):
+    with pytest.raises((Conflict, PartlyCreated), match=r"route example.com/ingest/\*: it leads to theirs"):
         edge.ask("Create", worker())
     assert edge.zone.routes["r1"]["script"] == "theirs"
     assert NAME not in edge.world.scripts, "nothing half done"
@@ -74,7 +74,7 @@ def test_a_foreign_route_is_named_and_stays(edge: Edge) -> None:
 
 def test_a_foreign_script_is_not_overwritten(edge: Edge) -> None:
     edge.world.scripts[NAME] = {"tags": ["owner:somebody"], "source": "theirs"}
-    with pytest.raises((Conflict, HalfDone), match="a foreign script has this name"):
+    with pytest.raises((Conflict, PartlyCreated), match="a foreign script has this name"):
         edge.ask("Create", worker())
     assert edge.world.scripts[NAME]["source"] == "theirs"
 

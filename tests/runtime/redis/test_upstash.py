@@ -15,7 +15,7 @@ import pytest
 
 from infra_runtime.contract.redis_url import parse, require_deployable
 from infra_runtime.contract.secret_values import Secrets
-from infra_runtime.custom_resource import HalfDone, Request, serve
+from infra_runtime.custom_resource import PartlyCreated, Request, serve
 from infra_runtime.redis.upstash import provide
 from infra_runtime.redis.upstash_api import UpstashApi, upstash_from
 from infra_runtime.redis.upstash_usage import usage
@@ -172,7 +172,7 @@ def test_one_that_may_have_been_made_is_looked_for_when_it_goes(world: World) ->
         return True
 
     world.spoil = lose_it_and_everything_after
-    with pytest.raises(HalfDone) as failed:
+    with pytest.raises(PartlyCreated) as failed:
         world.asks("Create")
     assert len(world.ours) == 1
     world.spoil = None
@@ -182,7 +182,7 @@ def test_one_that_may_have_been_made_is_looked_for_when_it_goes(world: World) ->
 
 def test_a_create_that_fails_half_way_leaves_nothing(world: World) -> None:
     world.manager.broken = True
-    with pytest.raises(HalfDone) as failed:
+    with pytest.raises(PartlyCreated) as failed:
         world.asks("Create")
     assert len(world.ours) == 1
     world.asks("Delete", failed.value.physical_id)
@@ -191,7 +191,7 @@ def test_a_create_that_fails_half_way_leaves_nothing(world: World) -> None:
 
 def test_a_database_that_never_gets_active_is_reported_in_time(world: World) -> None:
     world.simulator.polls_until_active = 10_000
-    with pytest.raises(HalfDone, match="is creating") as failed:
+    with pytest.raises(PartlyCreated, match="is creating") as failed:
         world.asks("Create")
     world.asks("Delete", failed.value.physical_id)
     assert world.ours == []
@@ -234,7 +234,7 @@ def test_an_outage_of_upstash_is_reported_and_retried(world: World) -> None:
 
 def test_what_tasks_could_not_reach_is_refused(world: World) -> None:
     world.simulator.start = lambda name, password: ("db.upstash.example", 30_000)
-    with pytest.raises(HalfDone, match="listens on port 30000"):
+    with pytest.raises(PartlyCreated, match="listens on port 30000"):
         world.asks("Create")
     assert world.manager.value is None
 

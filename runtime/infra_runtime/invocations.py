@@ -18,7 +18,7 @@ _ANSWER_WITHIN = 3600 - 60
 
 
 @dataclass(frozen=True)
-class Turn:
+class Invocation:
     """One invocation of several, which share the hour: Lambda allows each a quarter of it, and AWS may need more."""
 
     following: Mapping[str, Any]
@@ -28,21 +28,21 @@ class Turn:
     is_last: bool
 
     @classmethod
-    def of(cls, event: Mapping[str, Any], *, now: float, deadline: float) -> "Turn":
+    def of(cls, event: Mapping[str, Any], *, now: float, deadline: float) -> "Invocation":
         began = float(event.get("Began", now))
         end = began + _ANSWER_WITHIN
         return cls({**event, "Began": began}, min(deadline, end), deadline >= end)
 
 
-def serve_by_turns(
-    event: Mapping[str, Any], context: Any, provide: Callable[[Request, Api, Turn], Result | None]
+def serve_over_invocations(
+    event: Mapping[str, Any], context: Any, provide: Callable[[Request, Api, Invocation], Result | None]
 ) -> None:
     """Like `serve`, for functions that also write to the Cloudflare zone. `provide` returns None to continue later."""
-    turn = Turn.of(event, now=time.time(), deadline=deadline_of(context))
+    invocation = Invocation.of(event, now=time.time(), deadline=deadline_of(context))
     secrets = Secrets(client("secretsmanager"))
 
     def handle(request: Request) -> Result | None:
-        return provide(request, api_from(secrets, os.environ["TOKEN_SECRET"], deadline=turn.deadline), turn)
+        return provide(request, api_from(secrets, os.environ["TOKEN_SECRET"], deadline=invocation.deadline), invocation)
 
     serve(event, handle, redact=secrets.redact)
 
