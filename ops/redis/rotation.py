@@ -37,7 +37,7 @@ class ElastiCacheRotation:
     instance: str
     clients: Clients
     sleep: Callable[[float], None] = time.sleep
-    """Between two looks; seconds."""
+    """Between two polls; seconds."""
 
     @property
     def stack(self) -> str:

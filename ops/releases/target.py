@@ -23,7 +23,7 @@ class ReleaseTarget:
     service: str
     clients: Clients
     sleep: Callable[[float], None] = time.sleep
-    """Between two looks at a release that is under way; seconds."""
+    """Between two polls of a release that is under way; seconds."""
 
     def __post_init__(self) -> None:
         known = services.released(self.environment)

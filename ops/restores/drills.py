@@ -31,7 +31,7 @@ class Drills:
     environment: Environment
     clients: Clients
     sleep: Callable[[float], None] = time.sleep
-    """Between two looks; seconds."""
+    """Between two polls; seconds."""
 
     @property
     def _store(self) -> SsmStateStore:

@@ -41,7 +41,7 @@ class Instances:
     environment: Environment
     clients: Clients
     sleep: Callable[[float], None] = time.sleep
-    """Between two looks at RDS; seconds."""
+    """Between two polls of RDS; seconds."""
 
     @property
     def stack(self) -> str:
