@@ -670,6 +670,13 @@ def slack_workspace_is_named(environment: Environment) -> Iterator[Contradiction
         yield Contradiction("alarms.slack_workspace", "the id of the workspace of the channels")
 
 
+def _kind_of_name(key: str) -> str:
+    """Keys of one kind share their names: a host may be used once, by whichever key."""
+    if key == "previews" or key.startswith(("domains.", "services.")):
+        return "host"
+    return "channel" if key.startswith("alarms.") else key
+
+
 def names_belong_to_one_environment(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
     """Yields (name of the environment, contradiction) for every environment of a clash: none is to be deployed."""
     claimed: dict[tuple[str, str], list[tuple[str, str]]] = {}
@@ -694,15 +701,13 @@ def names_belong_to_one_environment(environments: Neighbours) -> Iterator[tuple[
             ),
         ]
         for key, value in claims:
-            of = "host" if key == "previews" or key.startswith(("domains.", "services.")) else key
-            of = "channel" if key.startswith("alarms.") else of
-            claimed.setdefault((of, value), []).append((name, key))
-    for holders in claimed.values():
+            claimed.setdefault((_kind_of_name(key), value), []).append((name, key))
+    for (kind, _), holders in claimed.items():
         for name, key in holders:
             others = sorted({other for other, _ in holders} - {name})
             if others:
                 expected = "something that no other environment uses"
-                if key.startswith("alarms."):
+                if kind == "channel":
                     expected = "another channel: Amazon Q takes a channel once in an account, in all of its regions"
                 yield name, Contradiction(key, expected, f"{', '.join(others)} has it already")
 

@@ -16,8 +16,8 @@ _WHY = "no alarm reaches this address, and nothing else says so"
 def recipients(clients: Clients, wanted: Templates, stack: str) -> Iterator[Finding]:
     """Of subscriptions that are deployed and stay. `stack` has the topics. Raises what boto3 raises.
 
-    SNS deletes what nobody confirms for 48 hours, and what somebody ends by the link in a mail (SNS developer guide,
-    "Deleting an Amazon SNS topic and subscription"). A deployment does not bring it back.
+    SNS deletes a subscription that is unconfirmed after 48 hours, or that its owner ended by the link in a mail (SNS
+    developer guide, "Deleting an Amazon SNS topic and subscription"). A deployment does not bring it back.
     """
     deployed, resources = physical_ids(clients, stack), wanted[stack]["Resources"]
     for name, each in resources.items():

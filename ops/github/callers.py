@@ -27,7 +27,10 @@ def infrastructure(needed: Sequence[GitHubEnvironment]) -> str:
 
 
 def refusals(needed: Sequence[GitHubEnvironment], github: httpx.Client) -> Iterator[Refusal]:
-    """Only read, and left to a person: whoever may write to a caller then reads the workflows. Raises as `ask`."""
+    """Why each may not. Raises what `ask` raises.
+
+    A person has to allow it: everyone who may write to a caller can then read the workflows.
+    """
     called = infrastructure(needed)
     callers = sorted({each.repository for each in needed if each.repository.lower() != called.lower()})
     if not callers:

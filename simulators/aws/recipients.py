@@ -28,7 +28,7 @@ def ask_to_confirm(subscription: dict[str, Any]) -> None:
 
 
 def _listed(topic: dict[str, Any], answer: str) -> str:
-    """A list of subscriptions has no ARN of a pending one, though whoever subscribed it was told (SNS API Reference,
+    """SNS lists a pending subscription without its ARN, though Subscribe may return that (SNS API Reference,
     ListSubscriptionsByTopic and Subscribe).
     """
     for each in topic["subscriptions"]:

@@ -1,6 +1,6 @@
 """Secrets Manager and ECS date what they do to the millisecond; MiniStack cuts to the second.
 
-Whoever asks whether a task is older than a secret's change compares the two.
+The two are compared: a task that is older than a secret's change has to be replaced.
 """
 
 from datetime import datetime

@@ -295,7 +295,7 @@ def notify_slack(environments: Path, name: str, routes: str) -> None:
 
 
 def test_two_environments_of_one_account_need_two_slack_channels(environments: Path) -> None:
-    """Whatever their severity. Production has an account of its own and may use any channel."""
+    """Also for different severities. Production has its own account and may use any channel."""
     notify_slack(environments, "dev", 'critical.slack_channel = "C0123ABCDEF"\nwarning.slack_channel = "C0123ABCDEF"')
     notify_slack(environments, "staging", 'critical.email = ["a@example.com"]\nwarning.slack_channel = "C0456ABCDEF"')
     assert set(load(directory=environments)) == {"dev", "production", "staging"}

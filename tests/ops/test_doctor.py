@@ -281,7 +281,7 @@ def test_a_release_is_not_cut_into(wanted: Templates, production: Account) -> No
 
 
 def test_an_address_that_no_alarm_reaches_is_reported(wanted: Templates, production: Account) -> None:
-    """SNS deletes a subscription that nobody confirms for 48 hours; CloudFormation believes that it is there."""
+    """SNS deletes an unconfirmed subscription after 48 hours. CloudFormation does not notice."""
     sns = production.client("sns")
 
     def silent() -> dict[str, str]:

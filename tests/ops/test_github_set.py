@@ -113,7 +113,7 @@ def test_an_environment_that_no_workflow_reads_any_more_is_named_and_left_to_a_p
 def test_a_private_repository_has_to_let_the_services_call_its_workflows(
     owner: str, level: str, templates: Templates, github: GitHub, client: httpx.Client
 ) -> None:
-    """GitHub says "workflow was not found" to each caller otherwise, whatever token the caller passes."""
+    """Until then, each caller fails with "workflow was not found". No token helps."""
     wanted = list(settings(load(["dev"])["dev"], outputs(templates, "dev")))
     for each in github.repositories.values():
         each.is_private, each.owner = True, owner
