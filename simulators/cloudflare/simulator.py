@@ -58,6 +58,8 @@ class CloudflareSimulator:
     now: Callable[[], float] = time.monotonic
     lag: float = 0.0
     """Seconds for which a read still shows what was there before a write."""
+    allowed: float = REQUESTS
+    """Requests in any five minutes."""
     _before: list[tuple[float, World]] = field(default_factory=list)
     """What the world was until a write, and when that was; the oldest first."""
     _recent: deque[float] = field(default_factory=deque)
@@ -82,7 +84,7 @@ class CloudflareSimulator:
         now = self.now()
         while self._recent and self._recent[0] <= now - WINDOW_SECONDS:
             self._recent.popleft()
-        if len(self._recent) >= REQUESTS:
+        if len(self._recent) >= self.allowed:
             return self._recent[0] + WINDOW_SECONDS - now
         self._recent.append(now)
         return 0
