@@ -12,6 +12,10 @@ from infra_runtime.aws import client
 from infra_runtime.contract.notification import custom
 from infra_runtime.reporting import reported
 
+_OURS = "elasticache:"
+# The automatic snapshot of every day; `SnapshotFailed` is news.
+_NO_NEWS = {"snapshotcomplete"}
+
 
 @reported
 def handler(event: Mapping[str, Any], context: object) -> None:
@@ -24,13 +28,21 @@ def handler(event: Mapping[str, Any], context: object) -> None:
 
 
 def events(message: str) -> Iterator[tuple[str, str]]:
-    """(name of the event, the whole message): JSON whose keys are `ElastiCache:NAME`, or else any text."""
+    """(name of the event, what ElastiCache says of it), without daily ones: JSON whose keys are `ElastiCache:NAME`, or
+    else any text.
+
+    Other keys tell more of it, such as `Service Update Name`. Public copies of messages write some as `Elasticache:`.
+    """
     try:
         found = json.loads(message)
     except ValueError:
         found = None
-    names = [key for key in found if key.startswith("ElastiCache:")] if isinstance(found, Mapping) else []
-    for name in names:
-        yield name.removeprefix("ElastiCache:"), f"ElastiCache reports {name} of {found[name]}."
+    keys = list(found) if isinstance(found, Mapping) else []
+    names = [key for key in keys if key.lower().startswith(_OURS)]
+    more = "".join(f" {key}: {found[key]}." for key in keys if key not in names)
+    for key in names:
+        name = key[len(_OURS) :]
+        if name.lower() not in _NO_NEWS:
+            yield name, f"ElastiCache reports {name} of {found[key]}.{more}"
     if not names:
         yield "event", message
