@@ -1,4 +1,4 @@
-"""AWS::CloudWatch::CompositeAlarm, by the API, which MiniStack has; and its refusal of children that are not there."""
+"""AWS::CloudWatch::CompositeAlarm, by the API, which MiniStack has; and its refusals."""
 
 import re
 from typing import Any
@@ -10,6 +10,8 @@ from ministack.services import cloudwatch
 from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, client, register
 
 _CHILD = re.compile(r'ALARM\("([^"]+)"\)')
+# CloudWatch API Reference, PutCompositeAlarm.
+_MOST_CHARACTERS = 10240
 
 
 class _CompositeAlarm:
@@ -26,6 +28,11 @@ class _CompositeAlarm:
 
     @staticmethod
     def _put(name: str, properties: Properties) -> Provisioned:
+        if len(properties["AlarmRule"]) > _MOST_CHARACTERS:
+            raise ResourceRefused(
+                "1 validation error detected: Value at 'alarmRule' failed to satisfy constraint: Member must have "
+                f"length less than or equal to {_MOST_CHARACTERS}"
+            )
         children = {child.rpartition(":alarm:")[2] or child for child in _CHILD.findall(properties["AlarmRule"])}
         known: set[str] = set()
         for page in (

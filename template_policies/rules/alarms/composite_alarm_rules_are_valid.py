@@ -1,10 +1,15 @@
-"""A composite alarm refers to one to a hundred alarms of these templates; only alarms about users suppress it."""
+"""A composite alarm refers to as many alarms of these templates as fit; only alarms about users suppress it."""
 
 import re
 from collections.abc import Iterator
 
+from infra_runtime.contract.names import stack_name
 from template_policies import Failure, Graph, Violation, policy
-from template_policies.alarms import COMPOSITE
+from template_policies.alarms import ALARM, COMPOSITE
+
+_MOST_ALARMS, _MOST_CHARACTERS = 100, 10240
+# What CloudFormation appends to a name that it chooses, a hyphen included.
+_SUFFIX = 14
 
 
 @policy(
@@ -18,19 +23,31 @@ from template_policies.alarms import COMPOSITE
             "ActionsSuppressorWaitPeriod",
             "ActionsSuppressorExtensionPeriod",
             "AlarmName",
-        )
+        ),
+        ALARM: ("AlarmName",),
     },
 )
 def check(graph: Graph) -> Iterator[Violation]:
+    region, account = graph.environment.aws.region, graph.environment.aws.account
     for each in graph.of(COMPOSITE):
         rule = each.text(each.get("AlarmRule", ""))
         asked = re.findall(r'ALARM\("?(.*?)"?\)', rule)
-        if not 1 <= len(asked) <= 100:
-            yield each.violation("AlarmRule", f"asks for {len(asked)} alarms, must be 1 to 100")
+        if not 1 <= len(asked) <= _MOST_ALARMS:
+            yield each.violation("AlarmRule", f"asks for {len(asked)} alarms, must be 1 to {_MOST_ALARMS}")
+        characters = len(rule)
         for name in asked:
-            place = name[1:-1].removesuffix(".Arn").partition("/") if name.startswith("{") else None
-            if place is not None and (place[0], place[2]) not in graph.resources:
+            if not name.startswith("{"):
+                continue
+            stack, _, logical_id = name[1:-1].removesuffix(".Arn").partition("/")
+            alarm = graph.resources.get((stack, logical_id))
+            if alarm is None:
                 yield each.violation("AlarmRule", f"asks for {name}, which is not there")
+                continue
+            chosen = stack_name(graph.environment.product, graph.name, stack)
+            own = alarm.get("AlarmName") or f"{chosen}-{logical_id}{'x' * _SUFFIX}"
+            characters += len(f"arn:aws:cloudwatch:{region}:{account}:alarm:{own}") - len(name)
+        if characters > _MOST_CHARACTERS:
+            yield each.violation("AlarmRule", f"has {characters} characters, must have {_MOST_CHARACTERS} at most")
         if each.get("ActionsSuppressor") is not None:
             by = each.target("ActionsSuppressor")
             if by is None or by.type != COMPOSITE or "Users" not in by.logical_id:
