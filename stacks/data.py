@@ -134,7 +134,7 @@ class DataStack(EnvironmentStack):
         )
         if quarantine is not None:
             # Scans begin only when reading the uploads is denied.
-            quarantine.node.add_dependency(media.access.resource)
+            quarantine.plan.node.add_dependency(media.access.resource)
         self.exports = DataExports(
             key=key,
             database=database,

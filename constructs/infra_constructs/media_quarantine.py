@@ -46,7 +46,8 @@ class MediaQuarantine(Construct):
     def __init__(self, scope: Construct, id_: str, *, bucket: s3.IBucket, prefix: str, environment: str) -> None:
         super().__init__(scope, id_)
         self._environment = environment
-        self._plan(bucket, prefix)
+        self.plan = self._scan(bucket, prefix)
+        """Scans begin with it."""
         self._queue = RetriedQueue.of(self, hidden=_HIDDEN, attempts=_ATTEMPTS)
         self.handler = RuntimeFunction(
             self,
@@ -68,7 +69,7 @@ class MediaQuarantine(Construct):
                 allows_on(cdk.Stack.of(self).resolve(each)),
                 reason="An upload may have any name; it is moved within this one bucket.",
             )
-        events.Rule(
+        scanned = events.Rule(
             self,
             "Scanned",
             description="Uploads that GuardDuty has scanned, or could not scan",
@@ -79,9 +80,14 @@ class MediaQuarantine(Construct):
             ),
             targets=[targets.SqsQueue(self._queue.waiting)],
         )
+        # A result that comes before them is lost. And they take the minute in which GuardDuty refuses a new role: the
+        # sample of AWS waits as long (aws-samples/guardduty-malware-protection, cdk).
+        self.plan.node.add_dependency(scanned, self.handler)
 
-    def _plan(self, bucket: s3.IBucket, prefix: str) -> None:
-        """Adds the plan, with the permissions of the GuardDuty guide ("Create or update IAM role policy")."""
+    def _scan(self, bucket: s3.IBucket, prefix: str) -> guardduty.CfnMalwareProtectionPlan:
+        """Adds the plan, with the permissions of the GuardDuty guide ("Create or update IAM role policy"), and with
+        `s3:GetBucketLocation`, which the sample of AWS has.
+        """
         stack = cdk.Stack.of(self)
         role = iam.Role(
             self, "Scanner", assumed_by=iam.ServicePrincipal("malware-protection-plan.guardduty.amazonaws.com")
@@ -91,7 +97,7 @@ class MediaQuarantine(Construct):
         of_guardduty = {"StringLike": {"events:ManagedBy": "malware-protection-plan.guardduty.amazonaws.com"}}
         self._allow(role, manages, rules, conditions=of_guardduty)
         self._allow(role, ["events:DescribeRule", "events:ListTargetsByRule"], rules)
-        looks = ["s3:ListBucket", "s3:GetBucketNotification", "s3:PutBucketNotification"]
+        looks = ["s3:ListBucket", "s3:GetBucketLocation", "s3:GetBucketNotification", "s3:PutBucketNotification"]
         self._allow(role, looks, bucket.bucket_arn)
         self._allow(role, ["s3:PutObject"], bucket.arn_for_objects("malware-protection-resource-validation-object"))
         tags = [f"s3:{verb}Object{kind}Tagging" for verb in ("Get", "Put") for kind in ("", "Version")]
@@ -117,6 +123,7 @@ class MediaQuarantine(Construct):
             ),
         )
         plan.node.add_dependency(policy)
+        return plan
 
     @staticmethod
     def _allow(role: iam.IRole, actions: list[str], resource: str, **more: Any) -> None:

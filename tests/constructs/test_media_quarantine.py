@@ -28,6 +28,22 @@ def test_the_plan_scans_the_prefix_and_tags(template_of: TemplateOf) -> None:
     )
 
 
+def test_scans_begin_when_their_results_are_handled_and_the_role_is_old_enough(template_of: TemplateOf) -> None:
+    template = template_of(build)
+    (plan,) = template.find_resources("AWS::GuardDuty::MalwareProtectionPlan").values()
+    first = {
+        name
+        for kind in ("Events::Rule", "Lambda::EventSourceMapping")
+        for name in template.find_resources(f"AWS::{kind}")
+    }
+    assert len(first) == 2
+    assert first <= set(plan["DependsOn"])
+    # IAM has it at once; until GuardDuty has it, the rest is created.
+    roles = template.find_resources("AWS::IAM::Role")
+    (scanner,) = [each for name, each in roles.items() if "Scanner" in name]
+    assert "DependsOn" not in scanner
+
+
 def test_the_policy_of_the_bucket_lets_these_roles_read_and_no_others(template_of: TemplateOf) -> None:
     """CloudFormation names a role after its stack and its logical id."""
     output = Quarantine.of(variables(PREFIX, account="111122223333", stack="daadaar-dev-data"))

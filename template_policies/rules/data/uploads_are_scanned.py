@@ -1,4 +1,4 @@
-"""If the environment's file names a quarantine, GuardDuty scans uploads there and a function handles the results."""
+"""If the environment's file names a quarantine, GuardDuty scans uploads there once a function handles the results."""
 
 from collections.abc import Iterator
 
@@ -6,13 +6,23 @@ from template_policies import Failure, Graph, Violation, policy
 
 PLAN = "AWS::GuardDuty::MalwareProtectionPlan"
 RULE = "AWS::Events::Rule"
+MAPPING = "AWS::Lambda::EventSourceMapping"
+ROLE_POLICY = "AWS::IAM::Policy"
 RESULT = "GuardDuty Malware Protection Object Scan Result"
 
 
 @policy(
-    reason="An upload that is not scanned, or whose result is lost, stays in quarantine or is served to users.",
+    reason="An upload that is not scanned, or whose result is lost, stays in quarantine or is served to users. And "
+    "GuardDuty refuses a role that was just created (its guide, 'Troubleshooting IAM role permissions error'): AWS's "
+    "sample waits a minute (aws-samples/guardduty-malware-protection, cdk), about as long as the function takes.",
     failure=Failure.DISCLOSED,
-    reads={PLAN: ("Actions", "ProtectedResource", "Role"), RULE: ("EventPattern",), "AWS::IAM::Role": ()},
+    reads={
+        PLAN: ("Actions", "ProtectedResource", "Role", "DependsOn"),
+        RULE: ("EventPattern", "Targets"),
+        MAPPING: ("*",),
+        "AWS::IAM::Role": ("DependsOn",),
+        ROLE_POLICY: ("*",),
+    },
 )
 def check(graph: Graph) -> Iterator[Violation]:
     media = graph.environment.media
@@ -28,6 +38,10 @@ def check(graph: Graph) -> Iterator[Violation]:
         role = plan.target("Role")
         if role is None or "Scanner" not in role.logical_id:
             yield plan.violation("Role", "must refer to the role of the scanner")
+        else:
+            for each in (role, *graph.users(role, ROLE_POLICY)):
+                if set(each.items("DependsOn")) - {role.logical_id}:
+                    yield each.violation("DependsOn", "must be nothing: GuardDuty knows the role later than IAM")
         heard = [
             rule
             for rule in graph.of(RULE)
@@ -37,3 +51,9 @@ def check(graph: Graph) -> Iterator[Violation]:
         ]
         if len(heard) != 1:
             yield plan.violation(RULE, f"is missing: {RESULT} of {media.bucket}")
+        for rule in heard:
+            queues = [graph.target(rule.stack, each.get("Arn")) for each in rule.items("Targets")]
+            handles = [one for each in queues if each is not None for one in graph.users(each, MAPPING)]
+            for needed in (rule, *handles):
+                if needed.logical_id not in plan.items("DependsOn"):
+                    yield plan.violation("DependsOn", f"must have {needed.logical_id}")
