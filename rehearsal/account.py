@@ -218,7 +218,9 @@ class Account:
             self.client("iam").create_open_id_connect_provider(
                 Url="https://token.actions.githubusercontent.com", ClientIDList=["sts.amazonaws.com"]
             )
-        self.emulator.cost_explorer.touch()
+        (self.emulator.console / "cost-explorer").touch()
+        if workspace := self.environment.alarms.slack_workspace:
+            (self.emulator.console / f"slack-{workspace}").touch()
         self.client("freetier").upgrade_account_plan(accountPlanType="PAID")
         self._ask_for_what_a_new_account_lacks()
 
@@ -250,11 +252,13 @@ class Account:
     def _clients(self) -> dict[str, Any]:
         return {}
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, region_name: str | None = None) -> Any:
         # Making a client takes ten times as long as a call.
-        if service not in self._clients:
-            self._clients[service] = self._session.client(service, endpoint_url=self.cdk.endpoint)
-        return self._clients[service]
+        name = f"{service} {region_name or ''}"
+        if name not in self._clients:
+            found = self._session.client(service, endpoint_url=self.cdk.endpoint, region_name=region_name)
+            self._clients[name] = found
+        return self._clients[name]
 
     def stack_name(self, stack: str) -> str:
         return stack_name(self.environment.product, self.name, stack.lower())

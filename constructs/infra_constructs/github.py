@@ -106,6 +106,8 @@ class GitHubRole(Construct):
 _LOOKS = (
     "amplify:GetDomainAssociation",
     "amplify:ListJobs",
+    "chatbot:DescribeSlackChannelConfigurations",
+    "chatbot:DescribeSlackWorkspaces",
     "cloudformation:DescribeStackEvents",
     "cloudformation:DescribeStacks",
     "cloudformation:GetTemplate",

@@ -12,11 +12,11 @@ from ops.doctor.forgotten import forgotten
 from ops.doctor.quotas import quotas
 from ops.doctor.recipients import recipients
 from ops.doctor.secrets import secrets
+from ops.doctor.slack import RegionalClients, slack
 from ops.doctor.subjects import subjects
 from ops.doctor.variables import variables
 from ops.doctor.zone import zone
 from ops.effects.template import Templates
-from ops.functions import Clients
 from ops.progress import working
 from ops.report import report
 from ops.review import COMMITS, acknowledgements
@@ -33,7 +33,7 @@ def clash(problem: Problem) -> Finding:
 def examine(
     name: str,
     environment: Environment,
-    clients: Clients,
+    clients: RegionalClients,
     templates: Templates,
     *,
     others: Sequence[Environment] = (),
@@ -53,6 +53,7 @@ def examine(
     else:
         yield from account.free_plan(environment, clients)
         yield from account.cost_explorer(environment, clients)
+    yield from slack(name, environment, clients)
     yield from quotas(environment, others, clients)
     yield from secrets(environment, clients)
     yield from zone(environment, templates, clients)
@@ -71,7 +72,7 @@ def repair(findings: Sequence[Finding], console: Console) -> None:
 def doctor(
     name: str,
     environment: Environment,
-    clients: Clients,
+    clients: RegionalClients,
     console: Console,
     *,
     others: Sequence[Environment],

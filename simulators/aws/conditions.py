@@ -53,6 +53,10 @@ class Condition(StrEnum):
     """It is off until a person opens it in the console, and its anomaly monitors are refused (Cost Management user
     guide, "Setting up your anomaly detection").
     """
+    SLACK = "slack"
+    """Amazon Q refuses a channel until a person authorizes its workspace in the console (CloudFormation reference,
+    AWS::Chatbot::SlackChannelConfiguration).
+    """
 
 
 def is_on(condition: Condition) -> bool:

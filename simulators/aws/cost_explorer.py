@@ -12,7 +12,7 @@ from typing import Any
 from ministack import app
 from ministack.core import iam_actions, router
 
-from simulators.aws import COST_EXPLORER
+from simulators.aws import CONSOLE
 from simulators.aws.conditions import Condition, is_on
 
 _SERVICE = "ce"
@@ -21,7 +21,7 @@ _REFUSAL = "User not enabled for cost explorer access"
 
 def refusal() -> str | None:
     """What every call is refused with until Cost Explorer was opened."""
-    is_off = is_on(Condition.COST_EXPLORER) and not Path(os.environ[COST_EXPLORER]).exists()
+    is_off = is_on(Condition.COST_EXPLORER) and not Path(os.environ[CONSOLE], "cost-explorer").exists()
     return _REFUSAL if is_off else None
 
 

@@ -27,6 +27,7 @@ from simulators.aws.resource_type import OWN
 _SERVICES = {
     "amplify": "amplify",
     "application-autoscaling": "application-autoscaling",
+    "chatbot": "chatbot",
     "cloudformation": "cloudformation",
     "ec2": "ec2",
     "ecr": "ecr",

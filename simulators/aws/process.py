@@ -16,7 +16,7 @@ from simulators.aws import (
     AUTHORITY,
     BALANCER,
     CALLS,
-    COST_EXPLORER,
+    CONSOLE,
     DELIVERIES,
     FAULTS,
     IMAGES,
@@ -52,8 +52,8 @@ class Emulator:
     """E-mails and Slack messages; see `simulators.aws.deliveries`."""
     throttled: Path
     """Folder; a file in it with the name of a service makes it throttle every call."""
-    cost_explorer: Path
-    """Once it exists, Cost Explorer is on; see `simulators.aws.cost_explorer`."""
+    console: Path
+    """Folder with a file for each thing that a person has done in the console; see `simulators.aws.CONSOLE`."""
     live: Path
     """Once it exists, CloudWatch evaluates alarms; see `simulators.aws.cloudwatch.live`."""
 
@@ -91,10 +91,11 @@ def emulator(
         balancer=workspace / "balancer.json",
         deliveries=workspace / "deliveries.jsonl",
         throttled=workspace / "throttled",
-        cost_explorer=workspace / "cost-explorer",
+        console=workspace / "console",
         live=workspace / "live",
     )
     running.throttled.mkdir(exist_ok=True)
+    running.console.mkdir(exist_ok=True)
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -112,7 +113,7 @@ def emulator(
         DELIVERIES: str(running.deliveries),
         MINUTE: str(_MINUTE_SECONDS),
         THROTTLED: str(running.throttled),
-        COST_EXPLORER: str(running.cost_explorer),
+        CONSOLE: str(running.console),
         WITHOUT: ",".join(without),
     }
     if internet is not None:

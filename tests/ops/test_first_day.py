@@ -22,10 +22,12 @@ from ops.doctor.finding import Finding
 from ops.doctor.not_created import not_created
 from ops.doctor.quotas import needs
 from ops.doctor.secrets import required, secrets
+from ops.doctor.slack import slack
 from ops.doctor.zone import zone
 from ops.stacks import Stack, every_stack
 from rehearsal.account import Account, opened
 from tests.ops.every_command import ARGUMENTS, BEFORE_A_DEPLOYMENT, conforms, with_json
+from tests.simulators.aws.test_conditions import created
 
 Templates = dict[str, dict[str, Any]]
 NAMES = ("dev", "production")
@@ -76,6 +78,7 @@ def test_doctor_reports_everything_that_a_new_account_lacks(
         (quota,) = starting(found, "quota fargate L-3032A538: Fargate On-Demand vCPU resource count is 6")
         assert "66.5 may be needed" in quota
         assert starting(found, "secret daadaar/pagerduty-key: has no value")
+        assert any("Slack workspace T0123ABCDEF is not authorized (authorized: none)" in each for each in of_account)
     else:
         assert any("OIDC provider does not exist" in each for each in of_account)
 
@@ -152,24 +155,62 @@ def test_credentials_that_cannot_read_secrets_get_a_list_of_unchecked_items_and_
 class Denying:
     """An account in which these credentials may not read anything."""
 
-    def client(self, _: str) -> Any:
+    def client(self, _: str, /, region_name: str | None = None) -> Any:
         return self
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(**_: Any) -> Any:
+        def call(*_: Any, **__: Any) -> Any:
             raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no policy allows it"}}, name)
 
         return call
 
 
 def test_what_an_account_may_not_be_asked_stops_nothing() -> None:
-    dev = load(["dev"])["dev"]
-    found = [*free_plan(dev, Denying()), *cost_explorer(dev, Denying())]
+    production = load(["production"])["production"]
+    found = [
+        *free_plan(production, Denying()),
+        *cost_explorer(production, Denying()),
+        *slack("production", production, Denying()),
+    ]
     unread = "was not checked: these credentials may not read it"
     assert [(each.what, each.stops) for each in found] == [
         (f"its plan {unread}", False),
         (f"Cost Explorer {unread}", False),
+        (f"Slack {unread}", False),
     ]
+
+
+@pytest.mark.parametrize("account", ["production"], indirect=True)
+def test_a_channel_needs_its_workspace_and_has_one_configuration(account: Account) -> None:
+    def found() -> list[tuple[str, bool]]:
+        return [(each.what, each.stops) for each in slack(account.name, account.environment, account)]
+
+    def configured(name: str, channel: str, workspace: str) -> str:
+        properties = {
+            "ConfigurationName": name,
+            "IamRoleArn": "arn:aws:iam::111122223333:role/q",
+            "SlackChannelId": channel,
+            "SlackWorkspaceId": workspace,
+        }
+        kind = "AWS::Chatbot::SlackChannelConfiguration"
+        return created(account.client, name, {"Channel": {"Type": kind, "Properties": properties}})
+
+    mine, channel = "T0123ABCDEF", "C0123ABCDEF"
+    assert "Slack workspace T0123ABCDEF is not authorized with AWS account" in configured("early", channel, mine)
+    (account.emulator.console / "slack-T0000OTHERS").touch()
+    assert found() == [(f"Slack workspace {mine} is not authorized (authorized: T0000OTHERS)", True)]
+    (account.emulator.console / f"slack-{mine}").touch()
+    assert found() == []
+    assert "ConflictException" in configured("early", channel, mine), "the refused one has left its name"
+    assert configured("by-hand", channel, mine) == ""
+    assert found() == [(f"Slack channel {channel} has the configuration by-hand", True)]
+    account.client("cloudformation").delete_stack(StackName="by-hand")
+    for each in (channel, "C0456ABCDEF"):
+        assert configured(f"daadaar-production-platform-{each}", each, mine) == ""
+    assert found() == []
+    (account.emulator.console / f"slack-{mine}").unlink()
+    ((_, stops),) = found()
+    assert not stops, "no deployment creates a channel"
 
 
 @pytest.mark.parametrize("account", ["dev"], indirect=True)
