@@ -38,6 +38,7 @@ ADDED: Mapping[str, tuple[str, str, Any]] = {
         "Tags",
         [{"Key": "a", "Value": "b" * 32 * 1024}],
     ),
+    "templates_stay_below_the_size_limit": ("AWS::CloudWatch::Dashboard", "DashboardBody", "a" * 1_000_000),
     "secrets_are_resolved_only_where_required": (
         "AWS::Lambda::Function",
         "Description",

@@ -15,7 +15,7 @@ def test_a_difference_is_shown_without_an_account(assembly: Path, tmp_path: Path
     """`cdk diff` against a template that somebody has kept, as the README says."""
     (current,) = assembly.glob("assembly-production/productionData*.template.json")
     old = tmp_path / "old.json"
-    old.write_text(current.read_text().replace('"AllocatedStorage": "100"', '"AllocatedStorage": "50"'))
+    old.write_text(current.read_text().replace('"AllocatedStorage":"100"', '"AllocatedStorage":"50"'))
     done = subprocess.run(
         [ROOT / "node_modules" / ".bin" / "cdk", "diff", "production/Data", "--exclusively", "--no-color",
          "--no-notices", "--app", assembly, "--template", old],
@@ -26,6 +26,15 @@ def test_a_difference_is_shown_without_an_account(assembly: Path, tmp_path: Path
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert re.search(r"\[-] 50\s+└─ \[\+] 100", done.stdout + done.stderr)
+
+
+def test_templates_are_written_without_indentation(assembly: Path) -> None:
+    """A third of their size, which CloudFormation counts (templates_stay_below_the_size_limit)."""
+    found = list(assembly.glob("assembly-*/*.template.json"))
+    assert found
+    for each in found:
+        text = each.read_text()
+        assert text == json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":")), each.name
 
 
 def test_a_synthesis_leaves_no_temporary_files(validated: Path) -> None:
