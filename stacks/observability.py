@@ -17,7 +17,7 @@ from infra_constructs.alarms.database import DatabaseAlarms, RecoveryProps
 from infra_constructs.alarms.edge import EdgeAlarms
 from infra_constructs.alarms.egress import EgressSaving
 from infra_constructs.alarms.entrance import LoadBalancerAlarms, NatAlarms
-from infra_constructs.alarms.events import CrashedTasks, DatabaseEvents, DeploymentEvents
+from infra_constructs.alarms.events import CrashedTasks, DatabaseEvents, DeploymentEvents, ScanEvents
 from infra_constructs.alarms.functions import FunctionAlarms
 from infra_constructs.alarms.media import MediaAlarms
 from infra_constructs.alarms.objectives import ObjectiveAlarms, ObjectiveProps
@@ -152,6 +152,7 @@ class ObservabilityStack(EnvironmentStack):
         self._functions.append(edge.purge.handler.function)
         if data.quarantine is not None:
             self._functions.append(data.quarantine.handler.function)
+            ScanEvents(self, "ScanEvents", bucket=self._environment.media.bucket, topics=self._topics)
         MediaAlarms(
             self,
             "Media",

@@ -13,7 +13,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_sns as sns
 
 from infra_constructs.alarms.alarm import Severity
-from infra_constructs.alarms.events import CrashedTasks, DatabaseEvents, DeploymentEvents
+from infra_constructs.alarms.events import CrashedTasks, DatabaseEvents, DeploymentEvents, ScanEvents
 from simulators.aws.amazon_q import objection
 from tests.eventbridge import matches, resolved, transformed
 
@@ -58,6 +58,19 @@ CRASHED: Mapping[str, Any] = {
         "group": "service:api",
     },
 }
+# Fields as EventBridge's schema registry has them (CDK's pattern GuardDutyMalwareProtectionResourceStatusError).
+NOT_SCANNING: Mapping[str, Any] = {
+    "source": "aws.guardduty",
+    "detail-type": "GuardDuty Malware Protection Resource Status Error",
+    "resources": ["arn:aws:guardduty:eu-central-1:111122223333:malware-protection-plan/b4c7f464ab3a4EXAMPLE"],
+    "detail": {
+        "schemaVersion": "1.0",
+        "eventTime": "2026-11-27T08:00:00Z",
+        "s3BucketDetails": {"bucketName": "shop-media"},
+        "resourceStatus": "ERROR",
+        "statusReasons": [{"code": "EVENTBRIDGE_MANAGED_EVENTS_DELIVERY_DISABLED"}],
+    },
+}
 
 
 @pytest.fixture
@@ -79,17 +92,20 @@ def rules(template_of: TemplateOf) -> dict[str, Rule]:
         DatabaseEvents(stack, "DatabaseEvents", database=database, topics=topics)
         DeploymentEvents(stack, "DeploymentEvents", stacks="shop-production-", topics=topics)
         CrashedTasks(stack, "CrashedTasks", cluster=cluster, topics=topics)
+        ScanEvents(stack, "ScanEvents", bucket="shop-media", topics=topics)
 
     found = template_of(make).find_resources("AWS::Events::Rule")
     return {
-        next(name for name in ("DatabaseEvents", "DeploymentEvents", "CrashedTasks") if name in id_): resolved(
-            rule["Properties"]
-        )
-        for id_, rule in found.items()
+        next(name for name in DOCUMENTED if name in id_): resolved(rule["Properties"]) for id_, rule in found.items()
     }
 
 
-DOCUMENTED = {"DatabaseEvents": FAILOVER, "DeploymentEvents": ROLLED_BACK, "CrashedTasks": CRASHED}
+DOCUMENTED = {
+    "DatabaseEvents": FAILOVER,
+    "DeploymentEvents": ROLLED_BACK,
+    "CrashedTasks": CRASHED,
+    "ScanEvents": NOT_SCANNING,
+}
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
@@ -116,9 +132,13 @@ def test_another_database_and_another_environment_are_not_ours(rules: dict[str, 
     assert not matches(rules["DatabaseEvents"]["EventPattern"], other)
     other = json.loads(json.dumps(ROLLED_BACK).replace("shop-production", "shop-staging"))
     assert not matches(rules["DeploymentEvents"]["EventPattern"], other)
+    other = json.loads(json.dumps(NOT_SCANNING).replace("shop-media", "shop-staging-media"))
+    assert not matches(rules["ScanEvents"]["EventPattern"], other)
+    fine = json.loads(json.dumps(NOT_SCANNING).replace("Status Error", "Status Active"))
+    assert not matches(rules["ScanEvents"]["EventPattern"], fine)
 
 
-@pytest.mark.parametrize("name", ["DatabaseEvents", "DeploymentEvents"])
+@pytest.mark.parametrize("name", ["DatabaseEvents", "DeploymentEvents", "ScanEvents"])
 def test_what_a_rule_sends_is_shown_with_its_runbook(name: str, rules: dict[str, Rule]) -> None:
     event = DOCUMENTED[name]
     (target,) = rules[name]["Targets"]
@@ -128,7 +148,8 @@ def test_what_a_rule_sends_is_shown_with_its_runbook(name: str, rules: dict[str,
     assert content["title"].startswith("WARNING: ")
     assert any("docs/runbooks/" in each for each in content["nextSteps"])
     detail = event["detail"]
-    assert detail.get("Message", detail.get("stack-id")) in content["description"]
+    quoted = next(detail[each] for each in ("Message", "stack-id", "resourceStatus") if each in detail)
+    assert quoted in content["description"]
 
 
 def test_the_sentence_that_was_sent_before_is_known_to_be_dropped() -> None:

@@ -82,6 +82,32 @@ class DeploymentEvents(Construct):
         )
 
 
+class ScanEvents(Construct):
+    """Notifies when GuardDuty stops scanning uploads: no scan, no result, and each upload stays in quarantine.
+
+    GuardDuty guide, "Monitoring S3 object scans with Amazon EventBridge", "Malware Protection plan resource status".
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, bucket: str, topics: Topics) -> None:
+        super().__init__(scope, id_)
+        kind = "GuardDuty Malware Protection Resource Status"
+        _forward(
+            self,
+            "Stopped",
+            title="Uploads may not be scanned",
+            description="GuardDuty's plan for uploads is not active; those that it does not scan stay in quarantine.",
+            runbook="media-quarantine",
+            pattern={
+                "source": ["aws.guardduty"],
+                "detail-type": [f"{kind} Warning", f"{kind} Error"],
+                "detail": {"s3BucketDetails": {"bucketName": [bucket]}},
+            },
+            # Not the reasons: a list has quotation marks, which would break the message.
+            quote="$.detail.resourceStatus",
+            topics=topics,
+        )
+
+
 class SiteBuildEvents(Construct):
     """Notifies of failed builds of a site on Amplify (user guide, "Custom build notifications")."""
 

@@ -9,12 +9,14 @@ RULE = "AWS::Events::Rule"
 MAPPING = "AWS::Lambda::EventSourceMapping"
 ROLE_POLICY = "AWS::IAM::Policy"
 RESULT = "GuardDuty Malware Protection Object Scan Result"
+STATUSES = {f"GuardDuty Malware Protection Resource Status {each}" for each in ("Warning", "Error")}
 
 
 @policy(
-    reason="An upload that is not scanned, or whose result is lost, stays in quarantine or is served to users. And "
-    "GuardDuty refuses a role that was just created (its guide, 'Troubleshooting IAM role permissions error'): AWS's "
-    "sample waits a minute (aws-samples/guardduty-malware-protection, cdk), about as long as the function takes.",
+    reason="An upload that is not scanned, or whose result is lost, stays in quarantine or is served to users; a plan "
+    "that scans nothing says so once. And GuardDuty refuses a role that was just created (its guide, 'Troubleshooting "
+    "IAM role permissions error'): AWS's sample waits a minute (aws-samples/guardduty-malware-protection, cdk), about "
+    "as long as the function takes.",
     failure=Failure.DISCLOSED,
     reads={
         PLAN: ("Actions", "ProtectedResource", "Role", "DependsOn"),
@@ -42,15 +44,17 @@ def check(graph: Graph) -> Iterator[Violation]:
             for each in (role, *graph.users(role, ROLE_POLICY)):
                 if set(each.items("DependsOn")) - {role.logical_id}:
                     yield each.violation("DependsOn", "must be nothing: GuardDuty knows the role later than IAM")
-        heard = [
+        ours = [
             rule
             for rule in graph.of(RULE)
             if rule.get("EventPattern.source") == ["aws.guardduty"]
-            and rule.get("EventPattern.detail-type") == [RESULT]
             and media.bucket in rule.text(rule.get("EventPattern.detail"))
         ]
+        heard = [rule for rule in ours if rule.get("EventPattern.detail-type") == [RESULT]]
         if len(heard) != 1:
             yield plan.violation(RULE, f"is missing: {RESULT} of {media.bucket}")
+        if not any(set(rule.items("EventPattern.detail-type")) >= STATUSES for rule in ours):
+            yield plan.violation(RULE, f"is missing: {' and '.join(sorted(STATUSES))} of {media.bucket}")
         for rule in heard:
             queues = [graph.target(rule.stack, each.get("Arn")) for each in rule.items("Targets")]
             handles = [one for each in queues if each is not None for one in graph.users(each, MAPPING)]
