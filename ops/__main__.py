@@ -211,13 +211,13 @@ def status(
     shown = [service] if service else list(services.shown(found))
     with _explained(environment, found):
         session = session_of(environment, found)
-        looks = partial(status_.look, environment, found, session, services=shown)
+        read = partial(status_.environment_status, environment, found, session, services=shown)
         if watch:
-            status_.watch(environment, looks, Console())
+            status_.watch(environment, read, Console())
         else:
             with working(f"asking AWS about {environment}"):
-                seen = looks()
-            status_.show(environment, seen, Console(), as_json=as_json)
+                status = read()
+            status_.show(environment, status, Console(), as_json=as_json)
 
 
 @app.command()

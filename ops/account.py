@@ -58,7 +58,7 @@ def explained(error: Exception, name: str, environment: Environment, *, missing:
 
 
 def is_denied(error: Exception) -> bool:
-    """Whether AWS lets these credentials not even look."""
+    """Whether AWS refuses these credentials the read."""
     return _code(error) in ("AccessDenied", "AccessDeniedException")
 
 

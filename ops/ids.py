@@ -42,7 +42,7 @@ _HASH = re.compile(r"[0-9A-F]{8}$")
 
 
 def stacks_of(environment: Environment) -> list[str]:
-    """Every stack that has something to look up."""
+    """Every stack whose resources have ids to print."""
     return [*services.stacks(environment), *STACKS]
 
 
@@ -75,7 +75,7 @@ def physical_id(name: str, environment: Environment, clients: Clients, what: str
         raise InputError(
             f"WHAT {what!r}: expected one of {', '.join(KINDS)}, stack; with a part of a name: function/drift"
         )
-    with working(f"looking through the stacks of {name}"):
+    with working(f"reading the stacks of {name}"):
         every = {
             label(stack, each["LogicalResourceId"]): each["PhysicalResourceId"]
             for stack, each in resources_of(name, environment, clients, stacks_of(environment))

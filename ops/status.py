@@ -14,7 +14,7 @@ from ops.amplify import DeployedAmplifySite, SiteStatus
 from ops.console import Console
 from ops.functions import Clients
 from ops.maintenance.state import Maintenance, line, maintenance
-from ops.releases.look import ServiceDeployment, ServiceStatus, service_status
+from ops.releases.status import ServiceDeployment, ServiceStatus, service_status
 from ops.releases.target import ReleaseTarget
 from ops.releases.text import by, moment, short
 from ops.report import print_json
@@ -31,7 +31,9 @@ class EnvironmentStatus:
     """None when it is off."""
 
 
-def look(name: str, environment: Environment, clients: Clients, *, services: Sequence[str]) -> EnvironmentStatus:
+def environment_status(
+    name: str, environment: Environment, clients: Clients, *, services: Sequence[str]
+) -> EnvironmentStatus:
     """Status of the environment `name` and of these services. Raises `InputError`, and what boto3 raises."""
     found: dict[str, ServiceStatus | SiteStatus] = {}
     for service in services:
@@ -75,7 +77,7 @@ def show(name: str, found: EnvironmentStatus, console: Console, *, as_json: bool
 
 def watch(
     name: str,
-    looks: Callable[[], EnvironmentStatus],
+    read: Callable[[], EnvironmentStatus],
     console: Console,
     *,
     sleep: Callable[[float], None] = time.sleep,
@@ -83,7 +85,7 @@ def watch(
     """Shows it again every few seconds, until Ctrl-C."""
     try:
         while True:
-            found = looks()
+            found = read()
             console.clear()
             show(name, found, console, as_json=False)
             sleep(_EVERY_SECONDS)

@@ -225,7 +225,7 @@ class Account:
         self._ask_for_what_a_new_account_lacks()
 
     def _ask_for_what_a_new_account_lacks(self) -> None:
-        """`infra doctor ENV --fix`, and a look whether AWS has granted the quotas."""
+        """`infra doctor ENV --fix`, and a check whether AWS has granted the quotas."""
         for finding in self._lacks():
             if finding.repair is not None:
                 finding.repair()

@@ -153,7 +153,7 @@ def _seconds(workflow: str) -> int:
 
 
 def _token(**claims: str) -> str:
-    """A JSON Web Token, except for the signature, at which the emulator does not look."""
+    """A JSON Web Token, except for the signature, which the emulator does not verify."""
     parts = ({"alg": "RS256", "typ": "JWT"}, claims)
     encoded = [base64.urlsafe_b64encode(json.dumps(each).encode()).decode().rstrip("=") for each in parts]
     return ".".join([*encoded, "signature"])

@@ -55,21 +55,21 @@ class Progress:
             watcher.join(timeout=5)
 
     def _watch(self, account: Account, over: threading.Event) -> None:
-        before, looked = account.stacks(), time.monotonic()
+        before, polled = account.stacks(), time.monotonic()
         began: dict[str, float] = {}
         while True:
-            last_look = over.is_set()
+            is_last = over.is_set()
             now = account.stacks()
             for name in sorted({*before, *now}):
                 status = now.get(name, "DELETE_COMPLETE")
                 if status.endswith("_IN_PROGRESS"):
-                    began.setdefault(name, looked)
+                    began.setdefault(name, polled)
                 elif status != before.get(name):
                     count = self._count(account, name) if name in now else ""
-                    seconds = time.monotonic() - began.pop(name, looked)
+                    seconds = time.monotonic() - began.pop(name, polled)
                     self.said(f"    {name:40} {status:25} {count:>14} [dim]{seconds:4.1f} s[/]")
-            before, looked = now, time.monotonic()
-            if last_look:
+            before, polled = now, time.monotonic()
+            if is_last:
                 return
             over.wait(_POLL_SECONDS)
 

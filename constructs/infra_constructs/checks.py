@@ -77,8 +77,8 @@ class Checks(Construct):
         self.handler.role.add_to_policy(
             iam.PolicyStatement(actions=["s3:PutObject"], resources=[bucket.arn_for_objects(_MEDIA_KEY)])
         )
-        # Old news is none.
+        # A check of a minute ago says nothing about now.
         self.handler.function.configure_async_invoke(max_event_age=cdk.Duration.minutes(1), retry_attempts=0)
         self.handler.run_every(
-            cdk.Duration.minutes(1), self, "EveryMinute", description="What users see, looked at from outside"
+            cdk.Duration.minutes(1), self, "EveryMinute", description="Requests what users request, from outside"
         )

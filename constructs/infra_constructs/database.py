@@ -23,7 +23,7 @@ _ENGINES: Mapping[int, rds.IInstanceEngine] = MappingProxyType(
         18: rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_18),
     }
 )
-# Of every version, in the same words: restores and drills look for them in the instance.
+# The same for every version: restores and drills check that an instance has them.
 PARAMETERS = {
     "rds.force_ssl": "1",
     # A release must never wait for ever behind a lock, nor make readers wait behind itself.

@@ -46,7 +46,7 @@ class BackupWatch(Construct):
             (["rds:DescribeDBSnapshots"], snapshots),
         ):
             self.handler.role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
-        acknowledge(self.handler.policy, allows_on(snapshots), reason="It only looks; RDS names its own snapshots.")
+        acknowledge(self.handler.policy, allows_on(snapshots), reason="It only reads; RDS names its own snapshots.")
         self.handler.run_every(
             cdk.Duration.minutes(5), self, "Often", description="How old the newest backup of the database is"
         )

@@ -18,7 +18,7 @@ from infra_constructs.database_logins import DatabaseLogins
 from infra_constructs.findings import acknowledge, allows_on, uses_managed_policy
 from infra_constructs.state_store import StateStore
 
-# Longer than its longest look (infra_runtime.database.drills).
+# Longer than the longest verification (infra_runtime.database.drills).
 _LONGEST = cdk.Duration.minutes(15)
 # AWS Backup keeps an unverified copy this long. Verifying a large database takes an hour or two.
 _VALIDATION_HOURS = 8

@@ -154,5 +154,5 @@ class DatabaseLogins(Construct):
                 conditions={"StringLike": {"aws:ResourceTag/aws:rds:primaryDBInstanceArn": instances}},
             )
         )
-        acknowledge(function.policy, allows_on(restored), reason="It only looks; `infra restore` names the instances.")
+        acknowledge(function.policy, allows_on(restored), reason="It only reads; `infra restore` names the instances.")
         acknowledge(function.policy, allows_on(secrets), reason="The condition leaves those of this stack's instances.")

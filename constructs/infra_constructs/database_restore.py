@@ -6,12 +6,12 @@ from constructs import Construct
 from infra_constructs.database import PARAMETERS
 from infra_constructs.database_logins import DatabaseLogins
 
-# Longer than its longest look (infra_runtime.database.restore).
+# Longer than its longest action (infra_runtime.database.restore).
 _LONGEST = cdk.Duration.minutes(2)
 
 
 class DatabaseRestore(Construct):
-    """Looks into the instances of the stack, and lets logins in (infra_runtime.database.restore)."""
+    """Reads the databases of the stack's instances, and lets logins in (infra_runtime.database.restore)."""
 
     def __init__(self, scope: Construct, id_: str, *, logins: DatabaseLogins) -> None:
         super().__init__(scope, id_)

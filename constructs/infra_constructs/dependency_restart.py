@@ -72,7 +72,7 @@ class DependencyRestart(Construct):
                     label="lost dependencies while Redis is there",
                     period=_MINUTE,
                 ),
-                # Each look meets one task: half of them, so that one task of several is enough.
+                # Each check reaches one task: half of the checks, so that one task of several is enough.
                 threshold=Threshold(value=0, unit="lost dependencies", breaches=minutes, periods=2 * minutes),
                 missing=TreatMissing.NOT_BREACHING,
             ),

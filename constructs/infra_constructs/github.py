@@ -102,8 +102,8 @@ class GitHubRole(Construct):
         output.override_logical_id(f"{id_}Role")
 
 
-# What `infra doctor` and `infra explain` look at; none of these shows or changes data.
-_LOOKS = (
+# What `infra doctor` and `infra explain` read; none of these shows or changes data.
+_METADATA_READS = (
     "amplify:GetDomainAssociation",
     "amplify:ListJobs",
     "chatbot:DescribeSlackChannelConfigurations",
@@ -144,7 +144,7 @@ def deploy_role(
         statements=[
             iam.PolicyStatement(actions=["sts:AssumeRole"], resources=roles),
             iam.PolicyStatement(actions=["dynamodb:Query"], resources=[ledger.table.table_arn]),
-            iam.PolicyStatement(actions=list(_LOOKS), resources=["*"]),
+            iam.PolicyStatement(actions=list(_METADATA_READS), resources=["*"]),
         ],
     )
     acknowledge(role.policy, allows_on("*"), reason="It only reads, and this account's stacks have no fixed names.")
@@ -315,7 +315,7 @@ def release_role(
         role.policy.add_statements(iam.PolicyStatement(actions=["s3:PutObject"], resources=[uploads]))
         acknowledge(role.policy, allows_on(uploads), reason="Static files of the site: one for each name it thinks of.")
     for each in (*looked_up, *functions, *logs, "*"):
-        acknowledge(role.policy, allows_on(each), reason="It only looks, at what has no name before it exists.")
+        acknowledge(role.policy, allows_on(each), reason="It only reads what has no name before it exists.")
     return role
 
 
@@ -348,5 +348,5 @@ def preview_role(
         ],
     )
     for each in (looked_up, functions, "*"):
-        acknowledge(role.policy, allows_on(each), reason="It only looks, at what has no name before it exists.")
+        acknowledge(role.policy, allows_on(each), reason="It only reads what has no name before it exists.")
     return role

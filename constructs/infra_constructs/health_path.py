@@ -38,8 +38,8 @@ class HealthPathGate(Construct):
             timeout=cdk.Duration.minutes(3),
             place=InVpc(vpc=vpc, security_group=security_group),
         )
-        looks = ("elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth")
-        handler.role.add_to_policy(iam.PolicyStatement(actions=list(looks), resources=["*"]))
+        reads = ["elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth"]
+        handler.role.add_to_policy(iam.PolicyStatement(actions=reads, resources=["*"]))
         acknowledge(handler.policy, allows_on("*"), reason="These actions know no resource, and change nothing.")
         stack = cdk.Stack.of(self)
         own = arn_of(self, "cloudformation", f"stack/{stack.stack_name}/*")

@@ -18,8 +18,8 @@ _FOR_LATE_NUMBERS = cdk.Duration.minutes(30)
 
 
 class Incident(Construct):
-    """Symptoms page at once. Those that are seen late page if no other did: an outage of five minutes must not page
-    again when Cloudflare's numbers come. Causes page when users have not felt them yet, and not beside the symptoms'
+    """Symptoms page at once. Those that are measured late page only if no other did: an outage of five minutes must not
+    page again when Cloudflare's numbers come. Causes page while users do not notice them, and not beside a symptom's
     page.
 
     Never the other way round: a cause that lasts for hours must not silence what users feel (docs/adr/0016).

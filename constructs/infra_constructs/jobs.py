@@ -121,7 +121,7 @@ class Jobs(Construct):
                 "REPOSITORY": image.repository_uri,
             },
         )
-        # It looks every definition up each minute.
+        # It reads every definition each minute.
         self.handler.function.node.add_dependency(*definitions)
         self._grant(tasks, cluster, ledger)
         for name, each in jobs.items():

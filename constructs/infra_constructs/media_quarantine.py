@@ -97,8 +97,8 @@ class MediaQuarantine(Construct):
         of_guardduty = {"StringLike": {"events:ManagedBy": "malware-protection-plan.guardduty.amazonaws.com"}}
         self._allow(role, manages, rules, conditions=of_guardduty)
         self._allow(role, ["events:DescribeRule", "events:ListTargetsByRule"], rules)
-        looks = ["s3:ListBucket", "s3:GetBucketLocation", "s3:GetBucketNotification", "s3:PutBucketNotification"]
-        self._allow(role, looks, bucket.bucket_arn)
+        on_bucket = ["s3:ListBucket", "s3:GetBucketLocation", "s3:GetBucketNotification", "s3:PutBucketNotification"]
+        self._allow(role, on_bucket, bucket.bucket_arn)
         self._allow(role, ["s3:PutObject"], bucket.arn_for_objects("malware-protection-resource-validation-object"))
         tags = [f"s3:{verb}Object{kind}Tagging" for verb in ("Get", "Put") for kind in ("", "Version")]
         quarantined = bucket.arn_for_objects(f"{prefix}*")

@@ -70,7 +70,7 @@ class RestartOnSecretChange(Construct):
             ),
             targets=[targets.LambdaFunction(handler.function)],
         )
-        handler.run_every(_EVERY, self, "Schedule", description="Looks for tasks that are older than their secrets")
+        handler.run_every(_EVERY, self, "Schedule", description="Finds tasks that are older than their secrets")
         add_alarm(
             self,
             "Behind",

@@ -39,7 +39,7 @@ class DatabasePlace:
     ) -> "Iterator[tuple[DatabaseSession, dict[str, str]]]":
         """The login, and variables with which libpq reaches the database with it."""
         if not reason.strip():
-            raise InputError("--reason is empty: expected why you look, for those who read the log afterwards")
+            raise InputError("--reason is empty: expected why you need the database; the log keeps it")
         require_tools(TOOLS, path=self.variables.get("PATH"))
         place = ReleaseTarget(self.name, self.environment, service_with_database(self.environment), self.clients)
         found = access(self.name, self.environment, self.clients, mode, reason)

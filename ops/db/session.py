@@ -142,7 +142,7 @@ def _wait_until_open(session: "subprocess.Popen[bytes]", port: int, log: IO[str]
 
 
 def client_tool(name: str, *, path: str | None) -> str:
-    """PostgreSQL's program, looked for in `path`. Raises `OperatorError`."""
+    """Path of one of PostgreSQL's client programs, found in `path`. Raises `OperatorError`."""
     if (found := shutil.which(name, path=path)) is None:
         raise OperatorError(f"missing on this machine: {name} (PostgreSQL's client: apt-get install postgresql-client)")
     return found

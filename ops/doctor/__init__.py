@@ -83,14 +83,14 @@ def doctor(
     """Exit code 3 when anything stops a deployment, with `fix` also after the fixes. Raises `OperatorError`."""
     templates, acknowledged = synthesized(name), acknowledgements(f"--max-count={COMMITS}")
 
-    def look() -> list[Finding]:
+    def findings() -> list[Finding]:
         with working(f"examining account {environment.aws.account} and zone {environment.domains.zone}"):
             return list(examine(name, environment, clients, templates, others=others, acknowledged=acknowledged))
 
-    found = look()
+    found = findings()
     if fix:
         repair(found, console)
-        found = look()
+        found = findings()
     found = [*map(clash, clashes), *found]
     stops = any(each.stops for each in found)
     nothing = f"Nothing stops a deployment of {name}."

@@ -146,7 +146,7 @@ def cost_explorer(environment: Environment, clients: Clients) -> Iterator[Findin
 
 
 def _asked(is_wrong: Callable[[], bool], *, where: str, about: str, what: str, why: str, fix: str) -> Iterator[Finding]:
-    """What stops a deployment if the answer is yes. Raises what `is_wrong` raises, unless it may not look."""
+    """What stops a deployment if the answer is yes. Raises what `is_wrong` raises, except AccessDenied."""
     try:
         if is_wrong():
             yield Finding(where=where, what=what, why=why, fix=fix)

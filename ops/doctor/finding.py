@@ -35,7 +35,7 @@ def row(finding: Finding) -> FindingRow:
 
 
 def unchecked(where: str, *, what: str = "", why: str) -> Finding:
-    """For what AWS lets these credentials not even look at. `what` is of it, "" for all of it."""
+    """For what these credentials may not read: `what` of `where`, or "" for all of it."""
     told = f"{what} was not checked: these credentials may not read it".strip()
     fix = "run infra doctor with credentials that may read it"
     return Finding(where=where, what=told, why=why, fix=fix, stops=False)

@@ -29,7 +29,7 @@ def recipients(clients: Clients, wanted: Templates, stack: str) -> Iterator[Find
         try:
             subscription = _subscription(clients, topic, address)
         except ClientError as error:
-            # The role of a pipeline that was deployed before this check may not look.
+            # A pipeline's role that was deployed before this check may not read it.
             if is_denied(error):
                 return
             raise

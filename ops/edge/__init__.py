@@ -1,1 +1,1 @@
-"""`infra edge`: looks at the Cloudflare zone with the code that deploys it."""
+"""`infra edge`: inspects the Cloudflare zone with the code that deploys it."""

@@ -9,7 +9,7 @@ class Impact(IntEnum):
     SAFE = 0
     """Users notice nothing, and nothing has to be done."""
     LOOK = 1
-    """Worth a look: access, cost, or something that is no longer watched."""
+    """Worth a look: access, cost, or something that is no longer monitored."""
     DANGEROUS = 2
     """Users notice it, data is lost, or something stays behind. A person has to acknowledge it by name."""
     IMPOSSIBLE = 3

@@ -40,7 +40,7 @@ class EgressModel:
 
 
 def model(traffic: MediaTraffic, console: Console, *, plot: Path | None, as_json: bool) -> None:
-    """The saving by how often an object is asked for; `traffic`'s own number of requests is not looked at."""
+    """The saving by how often each object is requested; `traffic`'s own number of requests is ignored."""
     if plot is not None and plot.suffix != ".svg":
         raise InputError(f"--plot {str(plot)!r}: expected a file that ends in .svg")
     found: dict[str, dict[float, float]] = {name: {} for name in EDGES}
@@ -82,7 +82,7 @@ def model(traffic: MediaTraffic, console: Console, *, plot: Path | None, as_json
 
 
 def _enough(row: Mapping[float, float]) -> float | None:
-    """Requests per object and month from which on the target is met; None beyond what was looked at."""
+    """Requests per object and month from which on the target is met; None beyond what was simulated."""
     points = sorted(row.items())
     if points[0][1] >= TARGET_PERCENT:
         return points[0][0]

@@ -12,7 +12,7 @@ from ops.github.settings import GitHubEnvironment
 def differences(needed: GitHubEnvironment, github: httpx.Client) -> Iterator[str]:
     """A sentence for each variable and secret. An environment that does not exist lacks all of them.
 
-    Values of secrets are not looked at: GitHub shows their names only. Raises `InputError` and `OperatorError`.
+    Values of secrets are not compared: GitHub shows their names only. Raises `InputError` and `OperatorError`.
     """
     path = f"/repos/{needed.repository}/environments/{quote(needed.name, safe='')}"
     variables = {each["name"]: each["value"] for each in pages(github, f"{path}/variables", "variables")}

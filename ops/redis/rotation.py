@@ -94,7 +94,7 @@ def rotate(place: ElastiCacheRotation, console: Console) -> None:
         if not is_refused or not _was_given_one(place, manager, since=place.url):
             raise
     manager.update_secret_version_stage(SecretId=place.token, VersionStage=_NEW, RemoveFromVersionId=version)
-    console.print(f"{place.instance}: the old token is no longer valid. infra redis check {place.name} looks at it.")
+    console.print(f"{place.instance}: the old token is no longer valid. To check: infra redis check {place.name}")
 
 
 def _refuse_without_overlap(place: ElastiCacheRotation) -> None:

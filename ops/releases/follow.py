@@ -18,7 +18,7 @@ from ops.releases.target import ReleaseTarget
 _EVERY_SECONDS = 1.0
 _LEDGER_SECONDS = 60.0
 _STAGES = {
-    "RECONCILE_SERVICE": "ECS looks at what runs",
+    "RECONCILE_SERVICE": "ECS compares what runs with what is wanted",
     "PRE_SCALE_UP": "migrations, before anything new starts",
     "SCALE_UP": "the new tasks start, beside the old ones",
     "POST_SCALE_UP": "the new tasks run, without users' requests",
@@ -33,7 +33,7 @@ _STAGES = {
 
 
 class Follower:
-    """Prints what is new at each look; the last look is the one after which the stack is at rest."""
+    """Polls, and prints what is new at each poll, once more after the stack has come to rest."""
 
     def __init__(self, place: ReleaseTarget, release: Release, console: Console) -> None:
         self._place, self._release, self._console = place, release, console
@@ -51,10 +51,11 @@ class Follower:
         give_up = None
         while True:
             resting = not stack_of(self._place.clients, self._place.stack)["StackStatus"].endswith("_IN_PROGRESS")
-            self._look()
+            self._print_news()
             if resting:
                 found = self._place.ledger.find(self._release.service, self._release.id) or self._release
-                # A stack may still look at rest just after its update began; its end is recorded a moment later.
+                # CloudFormation may report a stack at rest just after its update began, and the ledger has the end only
+                # a moment later.
                 give_up = give_up or time.monotonic() + _LEDGER_SECONDS
                 if found.outcome != "running" or time.monotonic() > give_up:
                     return found
@@ -68,7 +69,7 @@ class Follower:
         self._said.add(text)
         self._console.print(f"  {datetime.now(UTC):%H:%M:%S}  {text}", highlight=False)
 
-    def _look(self) -> None:
+    def _print_news(self) -> None:
         self._deployment = self._newest() or self._deployment
         if (deployment := self._deployment) is None:
             self._say("CloudFormation prepares the new revision")

@@ -83,7 +83,7 @@ class _Task:
         self.cluster, self.definition, self.arn = begun["clusterArn"], begun["taskDefinitionArn"], begun["taskArn"]
 
     def described(self) -> Mapping[str, Any]:
-        """The task as last seen: ECS may not know a task that has just begun (API reference, RunTask)."""
+        """The task as last described: ECS may not know a task that has just begun (API reference, RunTask)."""
         (self._last,) = self._ecs.describe_tasks(cluster=self.cluster, tasks=[self.arn])["tasks"] or [self._last]
         return self._last
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from rich.table import Table
 
 from infra_runtime.contract.names import stack_name
-from infra_runtime.database.contents import Look, Rows
+from infra_runtime.database.contents import DatabaseContents, Rows
 from infra_runtime.database.contents import Table as DatabaseTable
 from infra_runtime.database.verification import CLOCK, Inspected, problems
 from ops.console import Console
@@ -246,9 +246,9 @@ def _verify(place: Instances, restored: Described, console: Console) -> None:
         console.print(f"{place.identifier} cannot be read, so nothing is compared with it: {error}")
         beside = None
     _print_tables(found, beside, console)
-    console.print(f"{name}: PostgreSQL {found.look.version}, schema {found.look.schema}; {_reaches(found, to)}")
-    if beside is not None and beside.look.extensions != found.look.extensions:
-        console.print(f"extensions {_listed(found.look.extensions)}, before {_listed(beside.look.extensions)}")
+    console.print(f"{name}: PostgreSQL {found.contents.version}, schema {found.contents.schema}; {_reaches(found, to)}")
+    if beside is not None and beside.contents.extensions != found.contents.extensions:
+        console.print(f"extensions {_listed(found.contents.extensions)}, before {_listed(beside.contents.extensions)}")
     wrong = list(problems(found, to, beside))
     if serving is not None:
         wrong += differences(serving, restored)
@@ -260,7 +260,7 @@ def _verify(place: Instances, restored: Described, console: Console) -> None:
 
 def inspect(place: Instances, name: str, until: datetime) -> Inspected:
     """Raises `OperatorError` where it cannot be read."""
-    found = look(place, name)
+    found = contents_of(place, name)
     rows: dict[str, Rows] = {}
     while rest := [each.name for each in found.tables if each.name not in rows]:
         counted = place.inside(name, "count", tables=rest, until=until.isoformat())
@@ -268,9 +268,9 @@ def inspect(place: Instances, name: str, until: datetime) -> Inspected:
     return Inspected(found, rows)
 
 
-def look(place: Instances, name: str) -> Look:
-    look = place.inside(name, "look")
-    return Look(**{**look, "tables": [DatabaseTable(**each) for each in look["tables"]]})
+def contents_of(place: Instances, name: str) -> DatabaseContents:
+    answer = place.inside(name, "look")
+    return DatabaseContents(**{**answer, "tables": [DatabaseTable(**each) for each in answer["tables"]]})
 
 
 def _reaches(found: Inspected, to: datetime) -> str:
@@ -282,8 +282,8 @@ def _reaches(found: Inspected, to: datetime) -> str:
 def _print_tables(found: Inspected, beside: Inspected | None, console: Console) -> None:
     table = Table("table", "owner", "rows", "rows now", "last commit", "digest")
     others = beside.rows if beside else {}
-    owners = {each.name: (each.owner, each.grants) for each in (beside.look.tables if beside else [])}
-    for each in found.look.tables:
+    owners = {each.name: (each.owner, each.grants) for each in (beside.contents.tables if beside else [])}
+    for each in found.contents.tables:
         rows, other = found.rows[each.name], others.get(each.name)
         count = f"{rows.count}" if rows.count is not None else f"about {each.estimate}"
         now = "-" if beside is None else "gone" if other is None else str(other.count)

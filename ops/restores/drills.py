@@ -19,7 +19,7 @@ from ops.restores.commands import Restorable, restorable
 from ops.restores.commands import show as show_instances
 from ops.restores.instances import Instances
 
-# AWS Backup reports the end within five minutes, by best effort; the function also looks once an hour.
+# AWS Backup reports the end within five minutes, by best effort; the function also checks once an hour.
 _EVERY_SECONDS = 15.0
 _LONGEST_SECONDS = 6 * 3600.0
 

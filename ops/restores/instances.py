@@ -63,7 +63,7 @@ class Instances:
 
     @cached_property
     def _function(self) -> str:
-        what = "function that looks into the database"
+        what = "function that reads the database"
         return find(self.clients, self.stack, "database.restore", {}, what=what)
 
     @cached_property

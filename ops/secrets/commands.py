@@ -141,7 +141,7 @@ def _state(manager: Any, needed: Required) -> str:
     try:
         return fault(manager, needed) or "present"
     except Unchecked:
-        return "present; these credentials may not look whether its value can be used"
+        return "present; these credentials may not check whether its value can be used"
 
 
 def _described(manager: Any, name: str) -> Mapping[str, Any] | None:

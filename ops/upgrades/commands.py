@@ -76,13 +76,13 @@ def back(place: Instances, console: Console, *, now: datetime, loses_writes: boo
     if deployment is not None:
         work.end(deployment, with_green=False)
     name = old["DBInstanceIdentifier"]
-    if name != place.identifier and restores.look(place, name).read_only:
+    if name != place.identifier and restores.contents_of(place, name).read_only:
         # RDS leaves it so until a reboot.
         console.print(f"{name} takes no writes yet: rebooting it")
         place.rds.reboot_db_instance(DBInstanceIdentifier=name)
         place.sleep(_EVERY_SECONDS)
         place.settled(name)
-        if restores.look(place, name).read_only:
+        if restores.contents_of(place, name).read_only:
             raise OperatorError(f"{name} still takes no writes: set default_transaction_read_only to 0 in its parameter"
                                 f" group, then run this again")  # fmt: skip
     restores.take_over(place, old, console, now=now)
@@ -175,7 +175,7 @@ def _compared(place: Instances, green: Described, console: Console | None) -> It
     after = restores.inspect(place, place.identifier, until)
     if console is not None:
         _print_tables(copy, before, after, console)
-        console.print(f"PostgreSQL {copy.look.version}, schema {copy.look.schema}")
+        console.print(f"PostgreSQL {copy.contents.version}, schema {copy.contents.schema}")
     yield from differences_of_data(copy, before, after)
     groups = "DBParameterGroups"
     yield from (each for each in differences(serving, green) if not each.startswith(f"{groups} are"))
@@ -183,7 +183,7 @@ def _compared(place: Instances, green: Described, console: Console | None) -> It
 
 def _print_tables(copy: Inspected, before: Inspected, after: Inspected, console: Console) -> None:
     table = Table("table", "rows", "rows in the copy", "content")
-    for each in before.look.tables:
+    for each in before.contents.tables:
         rows, found, since = (one.rows.get(each.name, Rows()) for one in (before, copy, after))
         if rows.digest is None or found.digest is None:
             content = "-"

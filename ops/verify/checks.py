@@ -147,11 +147,11 @@ def _queue_behind_the_topic(live: Live) -> tuple[str, str]:
 
 
 def _received(live: Live, queue: str, mark: str, what: str) -> None:
-    def look() -> bool:
+    def arrived() -> bool:
         answer = live.client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=1, MaxNumberOfMessages=10)
         return any(mark in each["Body"] for each in answer.get("Messages", []))
 
-    live.wait_for(f"{what} at the queue behind the topic", _ARRIVES_SECONDS, look, every=2.0)
+    live.wait_for(f"{what} at the queue behind the topic", _ARRIVES_SECONDS, arrived, every=2.0)
 
 
 def weights(live: Live) -> str:

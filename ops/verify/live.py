@@ -100,11 +100,11 @@ class Live:
         """The first service behind the load balancer that has its own image."""
         return next(iter(services.previewed(self.environment)))
 
-    def wait_for(self, what: str, seconds: float, look: Callable[[], Any], *, every: float = 5.0) -> Any:
-        """The first true answer of `look`. Raises `Refuted` after that many seconds."""
+    def wait_for(self, what: str, seconds: float, poll: Callable[[], Any], *, every: float = 5.0) -> Any:
+        """The first true answer of `poll`. Raises `Refuted` after that many seconds."""
         give_up = self.clock.now() + seconds
         while True:
-            if found := look():
+            if found := poll():
                 return found
             require(self.clock.now() < give_up, f"{what}: not within {seconds:.0f} s")
             self.clock.sleep(every)

@@ -115,7 +115,7 @@ CHECKS: tuple[Check | NotShown, ...] = (
     Check("Releases", "Sentry knows which release brought an error", releases.sentry_knows),
     Check("Releases", "A pull request runs on a copy, and ends", previews.beside),
     NotShown("Releases", "ECS follows its documented stages", "an emulator makes the deployments"),
-    Check("Secrets", "A release is refused while one is missing", secrets.looked_for),
+    Check("Secrets", "A release is refused while one is missing", secrets.missing_refuses_release),
     Check("Secrets", "A changed one replaces the tasks that read it, and no others", secrets.changed),
     Check("Alarms", "Maintenance answers 503 at the edge and mutes alarms", maintenance.answers_503_and_mutes),
     Check("Alarms", "Each alarm notifies a topic", observability.alarms),
@@ -130,7 +130,7 @@ CHECKS: tuple[Check | NotShown, ...] = (
     NotShown("Alarms", "A message reaches a person", "e-mail, Slack and PagerDuty are stand-ins"),
     Check("Delivery", "GitHub deploys without a stored key", services.github_roles),
     Check("Delivery", "The site's pipeline pushes it", services.site_is_pushed),
-    Check("Delivery", "The nightly drift check reads every stack", services.nightly_look),
+    Check("Delivery", "The nightly drift check reads every stack", services.nightly_drift_check),
     Check("Clock", "Jobs run on their schedule", jobs.by_the_clock),
     Check("Leaks", "No secret is in a template, log, ledger, error or output", secrets.unseen),
 )

@@ -12,7 +12,7 @@ from rehearsal.checks.assertions import not_on_this_plan, require
 from rehearsal.checks.releases import first_release
 
 _EVERY_MINUTE = "rate(1 minute)"
-# The emulator looks at schedules every ten seconds.
+# The emulator evaluates schedules every ten seconds.
 _CLOCK_SECONDS = 90.0
 
 

@@ -81,7 +81,7 @@ def url(account: Account) -> str:
 
 def is_used(account: Account) -> str:
     """The probe uses Redis from the tasks' network, with their URL."""
-    report = _look(account)
+    report = _report(account)
     require(report["connected"], f"not connected: {report.get('error')} ({report['reason']})")
     require(report["writable"], f"not writable: {report.get('error')} ({report['reason']})")
     return f"ping {report['latencyMs']} ms, a write read back, {report['mode']}"
@@ -90,9 +90,9 @@ def is_used(account: Account) -> str:
 def outage(account: Account) -> str:
     """Its servers are suspended: the probe reports the outage with its reason, and then the recovery."""
     with stopped(account):
-        report = _look(account)
+        report = _report(account)
     require(report["level"] == "critical", f"level {report['level']} while Redis was suspended")
-    after = _look(account)
+    after = _report(account)
     require(after["level"] == "ok", f"level {after['level']} after it went on")
     return f"critical: {report['error']} ({report['reason']}); then ok"
 
@@ -113,7 +113,7 @@ def rotation(account: Account) -> str:
     after = _target(account)
     require(after.password != before.password, "the URL has the old token")
     require(not _is_let_in(account, before), "the old token is still valid")
-    require(_look(account)["writable"], f"not writable afterwards; {output.getvalue()}")
+    require(_report(account)["writable"], f"not writable afterwards; {output.getvalue()}")
     return f"two tokens, then one; none of {users.requests} requests failed"
 
 
@@ -165,7 +165,7 @@ def _target(account: Account) -> RedisTarget:
     return parse(url_of_the_tasks(account))
 
 
-def _look(account: Account) -> dict[str, Any]:
+def _report(account: Account) -> dict[str, Any]:
     return ask_probe(account, account.stack_name("Redis"), account.environment.redis.serves, {"report": True})
 
 

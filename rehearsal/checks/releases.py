@@ -16,7 +16,7 @@ from infra_runtime.release.rollback import choose
 from ops.console import Console
 from ops.errors import OperatorError
 from ops.releases import commands
-from ops.releases.look import service_status
+from ops.releases.status import service_status
 from ops.releases.target import ReleaseTarget
 from rehearsal.account import Account
 from rehearsal.checks.assertions import not_on_this_plan, require, wait_until

@@ -17,7 +17,7 @@ from ops.doctor.secrets import secrets as doctor
 from ops.errors import OperatorError
 from ops.previews.commands import PreviewSlots, start
 from ops.releases import commands as releases
-from ops.releases.look import service_status
+from ops.releases.status import service_status
 from ops.secrets import commands
 from rehearsal.account import Account
 from rehearsal.checks.assertions import not_on_this_plan, require, wait_until
@@ -33,7 +33,7 @@ _SHORTEST = 10
 _PUBLIC_FIELDS = ("username", "email", "engine", "host", "dbname", "certificate", "url")
 
 
-def looked_for(account: Account) -> str:
+def missing_refuses_release(account: Account) -> str:
     """A release is refused while a secret is missing, although IAM answers AccessDenied for a missing secret."""
     service, _, name, _ = _first(account)
     released = account.environment.services[service].runs or service

@@ -151,7 +151,7 @@ def github_roles(account: Account) -> str:
     )
 
 
-def nightly_look(account: Account) -> str:
+def nightly_drift_check(account: Account) -> str:
     """`infra drift` in its nightly workflow, which needs no approval."""
     found = list(drifts(account.name, account.environment, Pipeline(account).runs(DRIFT)))
     require(not found, "; ".join(f"{each.stack} {each.resource}: {each.what}" for each in found[:3]))

@@ -15,7 +15,7 @@ import redis
 
 from config import services
 from infra_runtime.contract.redis_url import parse
-from ops.releases.look import service_status
+from ops.releases.status import service_status
 from rehearsal.account import Account
 from rehearsal.checks.redis import url_of_the_tasks
 from rehearsal.checks.releases import place_of
@@ -53,7 +53,7 @@ class State:
 
     def now(self) -> dict[str, Any]:
         if time.monotonic() - self._asked > _WATCHED_SECONDS:
-            self.sections.clear()  # They are as old as the last look.
+            self.sections.clear()  # They are as old as the last read.
         self._asked = time.monotonic()
         self._wake.set()
         return {

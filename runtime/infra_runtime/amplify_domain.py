@@ -8,7 +8,7 @@ aws-amplify-domain.json).
 Amplify wants to see two records: one that validates the certificate, and one that leads from the site's name to its
 CloudFront distribution. A proxied record hides its target. So the site's record is written unproxied here,
 and the edge's stack, which declares it for good, has it proxied once the domain is available. The validation record
-stays unproxied, as ACM looks at it again before each renewal.
+stays unproxied, as ACM reads it again before each renewal.
 
 A name under which users reach something else today is left as it is: they would reach a site that is not built yet, and
 a rollback would leave them without a record. Here the site gets ready, and the edge's stack leads them to it.
@@ -93,7 +93,8 @@ class SiteDomain:
     document: Mapping[str, Any]
     """app, branch, host; zone, adopt; `owner` of the validation record; `site`: owner and name of the site's record."""
 
-    def look(self) -> Association | None:
+    def association(self) -> Association | None:
+        """As Amplify reports it; None where there is none yet."""
         try:
             answer = self.amplify.get_domain_association(appId=self.document["app"], domainName=self.document["host"])
         except self.amplify.exceptions.NotFoundException:
@@ -216,7 +217,7 @@ def _available(domain: SiteDomain, zone: str, invocation: Invocation, *, is_new:
     host, api = domain.document["host"], domain.api
     validated, led_to, led_at = False, None, 0.0
     while True:
-        found = domain.look()
+        found = domain.association()
         if found is None:
             domain.associate()
             continue
@@ -250,7 +251,7 @@ def _available(domain: SiteDomain, zone: str, invocation: Invocation, *, is_new:
 
 
 def _delete(domain: SiteDomain) -> None:
-    found = domain.look()
+    found = domain.association()
     domain.dissociate()
     for zone in zones.named(domain.api, domain.document["zone"]):
         domain.write_validation(zone.id, None)

@@ -43,10 +43,11 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     """Publishes CheckFailed and CheckMilliseconds for each target."""
     targets = [CheckTarget(**each) for each in json.loads(os.environ["TARGETS"])]
     _put_the_object()
-    for target, seen in zip(targets, _all(targets), strict=True):
-        values = {CheckMetric.FAILED.value: float(seen.trouble is not None), CheckMetric.TIME.value: seen.milliseconds}
+    for target, answer in zip(targets, _all(targets), strict=True):
+        failed = float(answer.trouble is not None)
+        values = {CheckMetric.FAILED.value: failed, CheckMetric.TIME.value: answer.milliseconds}
         dimensions = {"Environment": os.environ["ENVIRONMENT"], "Check": target.name}
-        emit(CHECKS, dimensions, values, url=target.url, trouble=seen.trouble, status=seen.status)
+        emit(CHECKS, dimensions, values, url=target.url, trouble=answer.trouble, status=answer.status)
     for target in (CheckTarget(**each) for each in json.loads(os.environ.get("DEPENDENCIES", "[]"))):
         lost = lost_dependencies(target)
         if lost is not None:
@@ -80,15 +81,15 @@ def _all(targets: Sequence[CheckTarget]) -> list[CheckAnswer]:
 
 
 def _twice(target: CheckTarget) -> CheckAnswer:
-    first = look(target)
+    first = check(target)
     if first.trouble is None:
         return first
     time.sleep(_AGAIN_AFTER_SECONDS)
-    return look(target)
+    return check(target)
 
 
-def look(target: CheckTarget) -> CheckAnswer:
-    """As a user's browser would: a new connection, redirects followed on the same host only."""
+def check(target: CheckTarget) -> CheckAnswer:
+    """Requests the target as a browser does: a new connection, redirects followed on the same host only."""
     began = time.monotonic()
     headers = {"User-Agent": _NAME} | ({PASS_HEADER: _pass()} if target.needs_pass else {})
     try:

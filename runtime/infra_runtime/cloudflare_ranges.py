@@ -90,10 +90,10 @@ def refresh(ranges: Ranges, prefix_list: str) -> None:
     """Raises `Suspicious` rather than shut Cloudflare out, or let others in."""
     known: dict[str, str] = ranges.store.get(KEY) or {}
     fresh = _checked(ranges.published(), known)
-    seen = known | dict.fromkeys(fresh, ranges.now.isoformat())
+    last_published = known | dict.fromkeys(fresh, ranges.now.isoformat())
     kept = {
-        cidr: when for cidr, when in seen.items() if ranges.now - datetime.fromisoformat(when) <= _KEPT_FOR
-    }  # fmt: skip
+        cidr: when for cidr, when in last_published.items() if ranges.now - datetime.fromisoformat(when) <= _KEPT_FOR
+    }
     added, removed = _write(ranges, prefix_list, sorted(kept))
     # After the list: the bucket's policy follows this, and may follow later.
     ranges.store.put(KEY, kept)

@@ -42,7 +42,7 @@ class Result:
 
 
 class PartlyCreated(Exception):
-    """A create that failed after it may have made something: the Delete that follows is to look for it."""
+    """A create that failed after it may have created something: the Delete that follows must find and remove it."""
 
     def __init__(self, physical_id: str, cause: Exception) -> None:
         super().__init__(f"{type(cause).__name__}: {cause}")

@@ -51,7 +51,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
     secrets = Secrets(client("secretsmanager"))
     api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline_of(context))
     store = SsmStateStore(client("ssm"), os.environ["STATE_STORE"])
-    found = look(api, secrets, store)
+    found = compare(api, secrets, store)
     numbers: dict[str, int] = {
         EdgeMetric.MISSING_RULES: sum(each.missing for each in found),
         EdgeMetric.DRIFTED_RULES: sum(each.drifted for each in found),
@@ -74,7 +74,7 @@ def log_lines(found: list[DeclarationDrift]) -> Iterator[dict[str, Any]]:
             yield {"information": each.name, "what": what, "undeclared": fields}
 
 
-def look(api: Api, secrets: Secrets, store: SsmStateStore) -> list[DeclarationDrift]:
+def compare(api: Api, secrets: Secrets, store: SsmStateStore) -> list[DeclarationDrift]:
     """Every declaration of the environment, compared with its zone."""
     found = []
     zone_of = cache(lambda name: zones.find(api, name))

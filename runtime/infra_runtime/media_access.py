@@ -138,7 +138,7 @@ def _forget_access_key(secret: str, access: Access) -> None:
 
 
 def converge(bucket: str, secret: str | None, access: Access) -> None:
-    """Writes only what differs, and looks at the secret again afterwards: it may have been rotated meanwhile.
+    """Writes only what differs, and reads the secret again afterwards: it may have been rotated meanwhile.
 
     Without a secret, anonymous reads are refused: our Worker signs its requests.
     """

@@ -3,8 +3,8 @@
 A task reads its secrets when it starts and uses them until it ends. A login of the database stays valid until its next
 rotation, so new tasks have to take over before then: a new deployment of the same task definition.
 
-Secrets Manager's event says when to look, and a schedule looks anyway: an event can be lost, and one that arrives
-during a release has to wait for its end. What counts is what is there, not what was announced.
+Secrets Manager's event and a schedule both trigger it: an event can be lost, and one that arrives during a release has
+to wait for its end. It reads the secrets and tasks, not the event.
 """
 
 import json
@@ -23,7 +23,7 @@ from infra_runtime.service_secrets import last_change
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
 
-# After a deployment that replaced nothing, because it was rolled back: time for a person to look.
+# After a deployment that replaced nothing, because it was rolled back: time for a person to find out why.
 _RETRY = timedelta(hours=6)
 
 
@@ -48,7 +48,7 @@ def reconcile(ecs: Any, manager: Any, *, cluster: str, service: str, secrets: Se
     `secrets` are ARNs or names. Any change that DescribeSecret shows counts: a needless deployment is
     harmless. Raises `UnusableSecret` when new tasks could not start; those that run go on.
     """
-    # Every secret is looked at before anything is deployed: without one of them, new tasks would not start.
+    # Every secret is checked before anything is deployed: without one of them, new tasks would not start.
     changes = [last_change(manager, each) for each in secrets]
     oldest = min(_created(ecs, cluster, service), default=now)
     unread = [changed for changed in changes if changed > oldest]

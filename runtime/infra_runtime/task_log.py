@@ -11,7 +11,7 @@ from infra_runtime.release.log_text import plain
 
 logger = logging.getLogger(__name__)
 
-_LOOKS = 5
+_ATTEMPTS = 5
 
 
 def last_lines(
@@ -27,13 +27,14 @@ def last_lines(
 ) -> list[str]:
     """At most `most` of them; none if the container never ran, wrote nothing, or its log cannot be read.
 
-    `task` and `definition` are ARNs, of the task's own revision: a release may have brought another. Log lines arrive a
-    little later than the news of the task's end: where they are expected, it looks five times, a second apart.
+    `task` and `definition` are ARNs; the definition is the task's own, as a release may have brought another. Log lines
+    arrive a little later than the event of the task's end: where they are expected, it reads up to five times, a second
+    apart.
     """
     try:
         stream = log_of(named(containers_of(ecs, definition), container), task)
-        for look in range(_LOOKS if is_expected else 1):
-            if look:
+        for attempt in range(_ATTEMPTS if is_expected else 1):
+            if attempt:
                 sleep(1)
             try:
                 found = logs.get_log_events(**stream, startFromHead=False, limit=most)["events"]

@@ -40,7 +40,7 @@ class Unavailable(VendorError):
 
 
 class OutcomeUnknown(VendorError):
-    """A create was sent and its answer lost: look whether it is there before creating it again."""
+    """A create was sent and its answer lost: check whether the object exists before creating it again."""
 
 
 class BadCredentials(Exception):
@@ -83,7 +83,7 @@ def connection() -> httpx.Client:
 
 @dataclass(kw_only=True)
 class VendorApi:
-    """Safe to retry: a create is never sent again without a look first."""
+    """Retries whatever may be sent twice. A create whose answer is lost raises `OutcomeUnknown` instead."""
 
     deadline: float
     """Seconds since 1970; nothing is waited for beyond it."""

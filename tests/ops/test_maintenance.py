@@ -200,7 +200,7 @@ def test_missing_parts_are_drift_while_it_is_on_and_leftovers_are_drift_afterwar
 
     def drift() -> tuple[int, int]:
         at = operator.at
-        (scheduled,) = edge_drift.look(at.api, at.secrets, at.store)
+        (scheduled,) = edge_drift.compare(at.api, at.secrets, at.store)
         (asked,) = edge_commands.drifts(at)
         assert len(asked.changes) == scheduled.drifted + scheduled.missing
         return scheduled.drifted, scheduled.missing

@@ -17,7 +17,7 @@ from infra_runtime.release.preflight import deployments, live_weights, tasks_of
 from ops import status
 from ops.errors import OperatorError
 from ops.releases import commands, one_off
-from ops.releases.look import service_status
+from ops.releases.status import service_status
 from ops.releases.target import ReleaseTarget
 from rehearsal.account import Account
 from rehearsal.checks.assertions import wait_until
@@ -330,7 +330,7 @@ def test_the_ledger_is_for_people_and_programs(place: ReleaseTarget, capsys: Any
     assert releases == sorted(releases, key=lambda each: each["id"], reverse=True)
     assert {each["outcome"] for each in releases} == {"succeeded", "failed"}
     assert all(each["who"] and each["template"] and each["ended"] for each in releases)
-    found = status.look(place.name, place.environment, place.clients, services=[place.service])
+    found = status.environment_status(place.name, place.environment, place.clients, services=[place.service])
     status.show(place.name, found, Console(), as_json=True)
     printed = json.loads(capsys.readouterr().out)["services"]["api"]
     assert (printed["image"], printed["tasks"]) == (place.image(), {"running": 3, "desired": 3})

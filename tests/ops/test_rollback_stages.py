@@ -18,7 +18,7 @@ import pytest
 from infra_runtime.database.connection import Connection
 from infra_runtime.release.preflight import stack_of
 from ops.errors import OperatorError
-from ops.releases.look import service_status
+from ops.releases.status import service_status
 from ops.releases.target import ReleaseTarget
 from rehearsal.account import Account
 from rehearsal.checks.assertions import wait_until

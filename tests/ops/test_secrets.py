@@ -128,7 +128,7 @@ def test_doctor_and_list_say_the_same_of_each_state(environment: Environment) ->
         ("secret daadaar/licence", "is scheduled for deletion"): True,
     }
     assert states == {
-        "cloudflare.token_secret": "present; these credentials may not look whether its value can be used",
+        "cloudflare.token_secret": "present; these credentials may not check whether its value can be used",
         "services.api.secrets.JWT_SECRET": "present",
         "services.api.secrets.MAIL_KEY": "is not JSON with mail",
         "services.api.secrets.LICENCE": "is scheduled for deletion",

@@ -16,7 +16,7 @@ from ops import alarms, status
 from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.releases import commands
-from ops.releases.look import ServiceStatus
+from ops.releases.status import ServiceStatus
 from ops.releases.target import ReleaseTarget
 from tests.ops.account import NAME, PRODUCT, ROLE, Account
 from tests.runtime.release.aws import IMAGE, OLD
@@ -42,8 +42,8 @@ def environment() -> Environment:
     return found.model_copy(update={"services": {"api": found.services["api"], "worker": worker}})
 
 
-def looked(environment: Environment, account: Account) -> status.EnvironmentStatus:
-    return status.look(NAME, environment, account, services=["api", "worker"])
+def read(environment: Environment, account: Account) -> status.EnvironmentStatus:
+    return status.environment_status(NAME, environment, account, services=["api", "worker"])
 
 
 def shown(found: status.EnvironmentStatus) -> str:
@@ -57,7 +57,7 @@ def test_status_tells_of_each_service_what_moves_since_when_and_by_whom(
 ) -> None:
     account.released(note="a new start page")
     account.deploys(stage="BAKE_TIME", minutes=12)
-    found = shown(looked(environment, account))
+    found = shown(read(environment, account))
     assert "api in production" in found
     assert "worker in production" in found
     began = f"{account.deployments['api'][0]['createdAt']:%Y-%m-%d %H:%M:%S}"
@@ -69,7 +69,7 @@ def test_status_tells_of_each_service_what_moves_since_when_and_by_whom(
 
 
 def test_a_service_without_a_load_balancer_has_a_status(environment: Environment, account: Account) -> None:
-    found = looked(environment, account).services["worker"]
+    found = read(environment, account).services["worker"]
     assert isinstance(found, ServiceStatus)
     assert (found.traffic, found.alarms, found.tasks.running) == ({}, {}, 3)
 
@@ -78,7 +78,7 @@ def test_status_keeps_the_reason_of_the_last_failure(environment: Environment, a
     release = account.released()
     reason = "migration: the command ended with 1; PostgreSQL: syntax error"
     account.ledger.end("api", release.id, outcome="failed", when=datetime.now(UTC).isoformat(), reason=reason)
-    assert reason in shown(looked(environment, account))
+    assert reason in shown(read(environment, account))
 
 
 def test_status_lists_every_firing_alarm_of_the_environment_with_its_runbook(
@@ -100,7 +100,7 @@ def test_status_lists_every_firing_alarm_of_the_environment_with_its_runbook(
         ("warning", "Storage", "docs/runbooks/database-storage.md"),
     ]
     assert found[2].means == "The disk fills up. Threshold: below 10 GiB."
-    reported = shown(looked(environment, account))
+    reported = shown(read(environment, account))
     assert "docs/runbooks/database-storage.md" in reported
     assert "no alarm fires" not in reported
 
@@ -112,13 +112,13 @@ def test_maintenance_is_printed_first_and_warns_when_its_time_is_over(
         "by": ROLE, "since": "2026-11-26T12:00:20+00:00", "until": "9999-01-01T00:00:00+00:00",
         "reason": "a larger disk", "patterns": ["daadaar.com/*"], "mute_rules": ["one"],
     }  # fmt: skip
-    first, *_ = shown(looked(environment, account)).splitlines()
+    first, *_ = shown(read(environment, account)).splitlines()
     assert first.startswith(
         "MAINTENANCE since 2026-11-26 12:00:20 until 9999-01-01 00:00:00 UTC, by zara (a larger disk)"
     )
     assert "infra maintenance off production" in first
     account.maintenance |= {"until": "2026-11-26T13:00:00+00:00"}
-    first, *_ = shown(looked(environment, account)).splitlines()
+    first, *_ = shown(read(environment, account)).splitlines()
     assert first.startswith("MAINTENANCE ENDED BY ITSELF at 2026-11-26 13:00:00 UTC")
     assert "infra maintenance off production" in first
 
@@ -128,7 +128,7 @@ def test_the_json_of_status_has_one_form(
 ) -> None:
     account.released()
     account.deploys(stage="SCALE_UP")
-    status.show(NAME, looked(environment, account), Console(), as_json=True)
+    status.show(NAME, read(environment, account), Console(), as_json=True)
     printed = json.loads(capsys.readouterr().out)
     assert (printed["alarms"], printed["maintenance"]) == ([], None)
     api = printed["services"]["api"]
@@ -148,7 +148,7 @@ def test_watch_looks_again_until_it_is_interrupted(environment: Environment, acc
             raise KeyboardInterrupt
         account.deploys(stage=stages.pop(0))
 
-    status.watch(NAME, lambda: looked(environment, account), Console(file=out, width=200), sleep=waits)
+    status.watch(NAME, lambda: read(environment, account), Console(file=out, width=200), sleep=waits)
     assert [stage in out.getvalue() for stage in ("SCALE_UP", "BAKE_TIME")] == [True, True]
 
 

@@ -208,7 +208,7 @@ def test_it_takes_over_by_its_name_with_every_row_and_may_be_interrupted_anywher
     assert len(keys) == len(set(keys))
     (old,) = Upgrade(place).upgraded()
     assert old["DBInstanceIdentifier"] == f"{place.identifier}-old1"
-    assert restores.look(place, old["DBInstanceIdentifier"]).read_only
+    assert restores.contents_of(place, old["DBInstanceIdentifier"]).read_only
     assert Upgrade(place).found() is None
     assert "set version = 18 under [database] in environments/dev.toml" in output
     assert "infra database upgrade dev --back" in output

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra_runtime import checks
-from infra_runtime.checks import look
+from infra_runtime.checks import check
 from infra_runtime.contract.check_targets import PASS_HEADER, CheckTarget
 from simulators.http_server import send, serving
 from simulators.ports import free_port
@@ -67,38 +67,38 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def test_the_time_of_an_answer_is_measured(site: Site) -> None:
-    seen = look(site.target())
-    assert (seen.trouble, seen.status) == (None, 200)
-    assert 0 < seen.milliseconds < 500
+    answer = check(site.target())
+    assert (answer.trouble, answer.status) == (None, 200)
+    assert 0 < answer.milliseconds < 500
 
 
 @pytest.mark.parametrize("status", [204, 404, 500, 503, 526])
 def test_anything_but_200_is_trouble(site: Site, status: int) -> None:
     site.status = status
-    assert look(site.target()).trouble == f"HTTP {status}"
+    assert check(site.target()).trouble == f"HTTP {status}"
 
 
 def test_a_challenge_is_reported_as_one(site: Site) -> None:
     site.status, site.headers = 403, {"Cf-Mitigated": "challenge"}
-    assert look(site.target()).trouble == "HTTP 403 (a challenge)"
+    assert check(site.target()).trouble == "HTTP 403 (a challenge)"
 
 
 def test_redirects_within_the_site_are_followed_and_others_are_not(site: Site) -> None:
-    assert look(site.target("/moved")).trouble is None
-    assert look(site.target("/away")).trouble == "HTTP 302"
-    assert look(site.target("/round")).trouble == "HTTP 302"
+    assert check(site.target("/moved")).trouble is None
+    assert check(site.target("/away")).trouble == "HTTP 302"
+    assert check(site.target("/round")).trouble == "HTTP 302"
 
 
 def test_a_refused_connection_is_trouble(site: Site) -> None:
-    assert "ConnectError" in str(look(CheckTarget("site", f"http://127.0.0.1:{free_port()}/")).trouble)
+    assert "ConnectError" in str(check(CheckTarget("site", f"http://127.0.0.1:{free_port()}/")).trouble)
 
 
 def test_the_pass_is_sent_only_to_targets_that_need_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     manager = SimpleNamespace(get_secret_value=lambda SecretId: {"SecretString": PASS})  # noqa: N803
     monkeypatch.setattr(checks, "client", lambda service, *, seconds: manager)
     monkeypatch.setenv("PASS_SECRET", "s")
-    look(site.target(needs_pass=True))
-    look(site.target())
+    check(site.target(needs_pass=True))
+    check(site.target())
     assert [each.headers.get(PASS_HEADER) for each in site.asked] == [PASS, None]
 
 
@@ -116,7 +116,7 @@ MEDIA: dict[str, tuple[dict[str, str], str | None]] = {
 @pytest.mark.parametrize("what", MEDIA)
 def test_media_must_be_cached_by_cloudflare_and_for_a_week_in_browsers(site: Site, what: str) -> None:
     site.headers, expected = MEDIA[what]
-    found = look(site.target(browser_seconds=WEEK)).trouble
+    found = check(site.target(browser_seconds=WEEK)).trouble
     assert found is None if expected is None else expected in str(found)
 
 

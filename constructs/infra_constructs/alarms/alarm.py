@@ -19,9 +19,9 @@ class Severity(StrEnum):
     CRITICAL = "critical"
     """Users are affected, or will be within the hour: wakes the person on call."""
     WARNING = "warning"
-    """Worth a look on the next working day."""
+    """A person checks it on the next working day."""
     INFO = "info"
-    """There to be looked up."""
+    """Nobody needs to react."""
 
 
 class TreatMissing(StrEnum):
@@ -74,7 +74,7 @@ class AlarmSpec:
     ok_severity: Severity | None = None
     """Who hears of its end beside those who heard of its beginning."""
     link: str | None = None
-    """Where else to look, an address."""
+    """URL of a page that helps, besides the runbook."""
     paged_by_composite: bool = False
     """`infra_constructs.incident` pages, once for all of its alarms; this one then notifies as info."""
 

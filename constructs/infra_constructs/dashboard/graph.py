@@ -1,4 +1,4 @@
-"""What a widget of the dashboard looks like."""
+"""The dashboard's graph widget: its size, axes, labels and percentages."""
 
 from collections.abc import Sequence
 

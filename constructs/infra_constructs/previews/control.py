@@ -119,7 +119,7 @@ class PreviewControl(Construct):
             "DescribeTaskDefinition",
         )
         self._allow(*(f"ecs:{action}" for action in reads), on="*")
-        self._acknowledge("*", "It only looks, at what has no name before it exists.")
+        self._acknowledge("*", "It only reads what has no name before it exists.")
         self.handler.run_every(_TENDED_EVERY, self, "Tended", description="Ends previews whose time is over")
 
     def _allow(self, *actions: str, on: str) -> None:

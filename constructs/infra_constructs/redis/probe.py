@@ -1,4 +1,4 @@
-"""A function in the VPC that looks at one Redis as the tasks do, twice a minute."""
+"""A function in the VPC that uses one Redis as the tasks do, twice a minute."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from infra_constructs.redis.instance import RedisInstance
 
 
 class RedisProbe(Construct):
-    """Publishes what it sees as metrics of the instance's name (infra_runtime.redis.monitor)."""
+    """Publishes its results as metrics with the instance's name as a dimension (infra_runtime.redis.monitor)."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class RedisProbe(Construct):
         # Old news is none: a round that could not be run in its minute is not run later.
         self.handler.function.configure_async_invoke(max_event_age=cdk.Duration.minutes(1), retry_attempts=0)
         self.handler.run_every(
-            cdk.Duration.minutes(1), self, "EveryMinute", description="Two looks at Redis, half a minute apart"
+            cdk.Duration.minutes(1), self, "EveryMinute", description="Probes Redis twice, half a minute apart"
         )
         self.handler.run_every(
             cdk.Duration.minutes(5),

@@ -104,7 +104,7 @@ class ReleaseControl(Construct):
         allow_describing(self.handler, released.secrets)
         ledger.grant_writing(self.handler)
         self._grant(released)
-        self._grant_looking()
+        self._grant_reads()
         self._grant_going_back(released)
         events.Rule(
             self,
@@ -182,17 +182,18 @@ class ReleaseControl(Construct):
                 self.handler.policy, allows_on(logs), reason="RDS names the log group after the instance it makes."
             )
 
-    def _grant_looking(self) -> None:
+    def _grant_reads(self) -> None:
         deployments = arn_of(self, "ecs", "service-deployment/*")
         self._allow("ecs:DescribeServiceDeployments", on=deployments)
-        looks = (
+        without_resource = (
             "cloudwatch:DescribeAlarms",
             "elasticloadbalancing:DescribeRules",
             "elasticloadbalancing:DescribeTargetHealth",
         )
-        self._allow(*looks, on="*")
+        self._allow(*without_resource, on="*")
         for each in (deployments, "*"):
-            acknowledge(self.handler.policy, allows_on(each), reason="It only looks, at what has no ARN known before.")
+            reason = "It only reads what has no ARN before it exists."
+            acknowledge(self.handler.policy, allows_on(each), reason=reason)
 
     def _allow(self, *actions: str, on: str) -> None:
         self.handler.role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[on]))

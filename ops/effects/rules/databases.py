@@ -79,7 +79,7 @@ def _version(change: ResourceChange, type_: str) -> Iterator[Effect]:
     service = "RDS" if type_.startswith("AWS::RDS") else "ElastiCache"
     is_major, is_back = old[0] != new[0], new[:length] < old[:length]
     if service == "RDS" and is_major and str(change.is_("AllowMajorVersionUpgrade")).lower() != "true":
-        # `infra doctor` looks which version runs: only a template that says the same can be deployed.
+        # `infra doctor` reads which version runs: only a template that says the same can be deployed.
         yield of(
             change, Impact.DANGEROUS, "version", f"would go {'back ' if is_back else ''}from version {was} to {is_}",
             f"RDS refuses, and the stack is rolled back, unless {is_} runs already.",

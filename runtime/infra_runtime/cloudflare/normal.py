@@ -25,9 +25,9 @@ def is_as_declared(declared: Any, found: Any) -> bool:
     if declared == _ALL and found in ("*", ["*"]):
         return True
     if isinstance(declared, Mapping):
-        seen = found if isinstance(found, Mapping) else {}
-        return all(is_as_declared(value, seen.get(key)) for key, value in declared.items()) and not any(
-            seen[key] for key in _SET_BY_PEOPLE & (seen.keys() - declared.keys())
+        there = found if isinstance(found, Mapping) else {}
+        return all(is_as_declared(value, there.get(key)) for key, value in declared.items()) and not any(
+            there[key] for key in _SET_BY_PEOPLE & (there.keys() - declared.keys())
         )
     if isinstance(declared, list | tuple):
         left = list(found or ())

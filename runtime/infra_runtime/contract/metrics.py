@@ -43,7 +43,7 @@ class TrafficMetric(StrEnum):
     MEDIA_BYTES = "ServedMediaBytes"
     """Sent in these answers."""
     SAMPLE_INTERVAL = "SampleInterval"
-    """One request in so many was looked at; 1 is all."""
+    """Cloudflare counted one request in so many; 1 is all."""
     WINDOWS = "Windows"
     """1 for each window that was published."""
 

@@ -19,7 +19,9 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class DatabaseContents:
+    """A database without its rows."""
+
     version: str
     in_recovery: bool
     read_only: bool

@@ -22,7 +22,7 @@ from infra_runtime.contract.restore_drills import LAST, STARTED, SUCCEEDED, Dril
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.database.contents import Rows
-from infra_runtime.database.inspection import count, first_commit_after, look
+from infra_runtime.database.inspection import contents_of, count, first_commit_after
 from infra_runtime.database.instance import instance_called, serving
 from infra_runtime.database.verification import CLOCK, Inspected, deviations, problems
 from infra_runtime.reporting import report, reported
@@ -216,7 +216,7 @@ def _conclude(
 
 
 def _delete_on_demand(job_id: str, rds: Any, store: StateStore) -> None:
-    """If RDS refuses, as it does while it modifies the instance, the next look deletes it (`tidy`)."""
+    """If RDS refuses, as it does while it modifies the instance, the next run deletes it (`tidy`)."""
     running = store.get(STARTED)
     if running is None or running["job"] != job_id:
         return
@@ -235,7 +235,7 @@ def _dimensions() -> dict[str, str]:
     return {"Environment": os.environ["ENVIRONMENT"]}
 
 
-# -- Looking at the data
+# -- Verifying the data
 
 
 def verified(job: Mapping[str, Any], clients: DrillClients) -> DrillOutcome:
@@ -243,9 +243,9 @@ def verified(job: Mapping[str, Any], clients: DrillClients) -> DrillOutcome:
     name = _restored_name(job)
     parameters = json.loads(os.environ["PARAMETERS"])
     with _entered(name, clients.rds) as connection:
-        looked = look(connection, parameters)
-        names = [each.name for each in looked.tables]
-        restored = Inspected(looked, _counted(connection, names, job["CreationDate"]))
+        contents = contents_of(connection, parameters)
+        names = [each.name for each in contents.tables]
+        restored = Inspected(contents, _counted(connection, names, job["CreationDate"]))
     found = list(_other_settings(name, clients.rds))
     newest = restored.newest
     if newest is None:
@@ -253,16 +253,16 @@ def verified(job: Mapping[str, Any], clients: DrillClients) -> DrillOutcome:
             [*found, *problems(restored, job["CreationDate"], None), "no row tells when it was committed"]
         )
     with instance_called(serving()).connect() as connection:
-        looked = look(connection, parameters)
-        names = [each.name for each in looked.tables]
-        beside = Inspected(looked, _counted(connection, names, newest - CLOCK))
+        contents = contents_of(connection, parameters)
+        names = [each.name for each in contents.tables]
+        beside = Inspected(contents, _counted(connection, names, newest - CLOCK))
         lost = first_commit_after(connection, names, newest, seconds=_COUNTING_SECONDS)
     found += [*problems(restored, newest, beside), *deviations(restored, beside, newest - CLOCK)]
     rpo = max(0.0, (job["CreationDate"] - lost).total_seconds() / 60) if lost else 0.0
     rows = [each.count for each in restored.rows.values() if each.count is not None]
     text = (
-        f"{sum(rows)} rows of {len(rows)} of {len(restored.look.tables)} tables counted, up to"
-        f" {newest:%Y-%m-%d %H:%M:%S} UTC; schema {restored.look.schema}"
+        f"{sum(rows)} rows of {len(rows)} of {len(restored.contents.tables)} tables counted, up to"
+        f" {newest:%Y-%m-%d %H:%M:%S} UTC; schema {restored.contents.schema}"
     )
     return DrillOutcome(found, rpo, verified=text)
 

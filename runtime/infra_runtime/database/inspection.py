@@ -12,7 +12,7 @@ from psycopg import errors, sql
 
 from infra_runtime.contract.database_names import OWNER, USER, logins_of
 from infra_runtime.database.connection import Connection
-from infra_runtime.database.contents import Look, Rows, Table
+from infra_runtime.database.contents import DatabaseContents, Rows, Table
 from infra_runtime.release.catalog import digest, facts
 
 _COMMITS = "track_commit_timestamp"
@@ -39,12 +39,12 @@ _FIRST_AFTER = "select min(pg_xact_commit_timestamp(xmin)) from only {} where pg
 _MADE = "select pg_xact_commit_timestamp(%s::text::xid)"
 
 
-def look(connection: Connection, declared: Mapping[str, str]) -> Look:
+def contents_of(connection: Connection, declared: Mapping[str, str]) -> DatabaseContents:
     """`declared` are the parameters that the instance should have, as its parameter group has them."""
     connection.execute("set timezone to 'UTC'")
     roles = [name for group in (OWNER, USER) for name in (group, *logins_of(group))]
     ((version, in_recovery, has_commits, read_only, found),) = connection.execute(_SERVER, [roles]).fetchall()
-    return Look(
+    return DatabaseContents(
         version=version,
         in_recovery=in_recovery,
         read_only=read_only,

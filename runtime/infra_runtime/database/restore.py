@@ -11,7 +11,7 @@ from infra_runtime.aws import client
 from infra_runtime.contract.database_names import OWNER, USER, logins_of
 from infra_runtime.database import upgrade
 from infra_runtime.database.connection import Connection, Login
-from infra_runtime.database.inspection import count, look
+from infra_runtime.database.inspection import contents_of, count
 from infra_runtime.database.instance import RestoredInstance, instance_called
 from infra_runtime.database.roles import MigrationLimits, prepare, run, set_password
 from infra_runtime.database.table_copy import Named, copy, digest
@@ -41,7 +41,7 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     with instance.connect() as connection:
         match event["do"]:
             case "look":
-                return asdict(look(connection, json.loads(os.environ["PARAMETERS"])))
+                return asdict(contents_of(connection, json.loads(os.environ["PARAMETERS"])))
             case "count":
                 until = datetime.fromisoformat(event["until"])
                 found = count(connection, event["tables"], until, seconds=_WORKING_SECONDS)

@@ -127,7 +127,7 @@ def copy(
     while True:
         began = time.monotonic()
         with target.transaction():
-            # Another call that copies into it waits here, and then sees what was done.
+            # Another call that copies into it waits here, and then reads what this one has done.
             target.execute(sql.SQL("lock table {} in share update exclusive mode").format(new.sql))
             noted = _noted(target, new)
             done = noted["blocks"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from infra_runtime.contract.database_names import OWNER, USER, logins_of
-from infra_runtime.database.contents import Look, Rows, Table
+from infra_runtime.database.contents import DatabaseContents, Rows, Table
 
 # Commits at almost the same time may be in the log in another order than their times.
 CLOCK = timedelta(seconds=1)
@@ -18,7 +18,7 @@ _ROLES = sum(1 + len(logins_of(group)) for group in (OWNER, USER))
 
 @dataclass(frozen=True)
 class Inspected:
-    look: Look
+    contents: DatabaseContents
     rows: Mapping[str, Rows]
 
     @property
@@ -31,13 +31,13 @@ def problems(restored: Inspected, to: datetime, beside: Inspected | None) -> Ite
     """What speaks against letting it serve. `beside` is the database that it is to replace, where that can be read;
     its rows were counted until `to` less `CLOCK`.
     """
-    if restored.look.in_recovery:
+    if restored.contents.in_recovery:
         yield "it is still being restored"
-    for setting in restored.look.settings:
+    for setting in restored.contents.settings:
         yield f"another parameter group is in effect: {setting}"
-    if restored.look.roles < _ROLES:
-        yield f"only {restored.look.roles} of {_ROLES} roles are there: it is another database, or an empty one"
-    if not restored.look.tables:
+    if restored.contents.roles < _ROLES:
+        yield f"only {restored.contents.roles} of {_ROLES} roles are there: it is another database, or an empty one"
+    if not restored.contents.tables:
         yield "it has no tables"
     elif not any(rows.count or each.estimate for each, rows in _tables(restored)):
         yield "its tables are empty"
@@ -54,15 +54,15 @@ def differences(copy: Inspected, before: Inspected, after: Inspected) -> Iterato
     row by row. Of another one, no row may be missing that was there a little earlier: at the time until which `before`
     was counted.
     """
-    if copy.look.in_recovery:
+    if copy.contents.in_recovery:
         yield "it is still being restored"
-    for setting in copy.look.settings:
+    for setting in copy.contents.settings:
         yield f"another parameter group is in effect: {setting}"
-    if copy.look.roles < before.look.roles:
-        yield f"only {copy.look.roles} of {before.look.roles} roles are there"
-    if copy.look.schema != after.look.schema:
+    if copy.contents.roles < before.contents.roles:
+        yield f"only {copy.contents.roles} of {before.contents.roles} roles are there"
+    if copy.contents.schema != after.contents.schema:
         yield "its schema is another: definitions are not replicated, and one was changed since the copy began"
-    for name in sorted(before.look.extensions.keys() - copy.look.extensions.keys()):
+    for name in sorted(before.contents.extensions.keys() - copy.contents.extensions.keys()):
         yield f"the extension {name} is not there"
     for each, rows in _tables(before):
         found, since = copy.rows.get(each.name), after.rows.get(each.name)
@@ -97,7 +97,7 @@ def deviations(restored: Inspected, beside: Inspected, until: datetime) -> Itera
     """What should be the same in a copy that reaches to `until`, as nothing has changed it since: contents, owners,
     grants and schema.
     """
-    before = {each.name: each for each in restored.look.tables}
+    before = {each.name: each for each in restored.contents.tables}
     has_changed = False
     for each, rows in _tables(beside):
         changed, newest = _time(each.changed), _time(rows.newest)
@@ -112,12 +112,12 @@ def deviations(restored: Inspected, beside: Inspected, until: datetime) -> Itera
         is_unchanged = newest is None or newest <= until
         if is_unchanged and found.count == rows.count and found.digest != rows.digest:
             yield f"{each.name} has other contents than the one that serves"
-    if not has_changed and restored.look.schema != beside.look.schema:
-        yield f"schema {restored.look.schema}, the one that serves has {beside.look.schema}"
+    if not has_changed and restored.contents.schema != beside.contents.schema:
+        yield f"schema {restored.contents.schema}, the one that serves has {beside.contents.schema}"
 
 
 def _tables(inspected: Inspected) -> Iterator[tuple[Table, Rows]]:
-    for each in inspected.look.tables:
+    for each in inspected.contents.tables:
         yield each, inspected.rows.get(each.name, Rows())
 
 

@@ -173,13 +173,13 @@ class JobControl:
         for job in self.jobs.values():
             try:
                 if (run := self.runs.current(job.name)) is not None:
-                    self._look_after(job, run)
+                    self._advance(job, run)
                 self._emit(job.name, {JobMetric.OVERDUE: self._overdue(job)})
             except (BotoCoreError, ClientError) as error:
-                logger.exception("%s: not looked after", job.name)
+                logger.exception("%s: its run could not be advanced", job.name)
                 errors.append(error)
         if errors:
-            raise ExceptionGroup("jobs were not looked after", errors)
+            raise ExceptionGroup("runs of jobs could not be advanced", errors)
 
     def removed(self, name: str, family: str) -> None:
         """Stops the job's run and records its end, because its job was removed. Nothing is retried or counted.
@@ -206,7 +206,7 @@ class JobControl:
     def _start(self, job: JobDefinition, run: Run) -> Run:
         """Calls RunTask for a claimed attempt. The same attempt may be started again: its token makes it one task."""
         if self.runs.recorded(run) is not None:
-            # Claimed a second time, between the other caller's end of it and our look.
+            # Claimed a second time: the other caller ended it after this one had read the claim.
             self.runs.end(run, then=None)
             return replace(run, outcome="failed", reason=f"the run of {run.run} has ended already")
         try:
@@ -261,7 +261,8 @@ class JobControl:
             self._count(job.name, JobMetric.FAILED)
         return ended
 
-    def _look_after(self, job: JobDefinition, run: Run) -> None:
+    def _advance(self, job: JobDefinition, run: Run) -> None:
+        """Starts a run that was only claimed, records one that has ended, stops one at its time limit."""
         age = self.now() - datetime.fromisoformat(run.began)
         if run.task is None:
             if age > _UNANSWERED:

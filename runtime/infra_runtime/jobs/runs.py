@@ -103,7 +103,7 @@ class Runs:
         return datetime.fromisoformat(found["ended"]["S"]) if found else None
 
     def watched_since(self, job: str, overdue_minutes: int, *, now: datetime) -> datetime:
-        """When the job was first seen with this limit. A schedule that became shorter makes no job overdue at once."""
+        """When the job first had this limit. A schedule that became shorter makes no job overdue at once."""
         limit = {"N": str(overdue_minutes)}
         found = self._get(job, _SCHEDULE)
         if found is not None and found["overdue_minutes"] == limit:

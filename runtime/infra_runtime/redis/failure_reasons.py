@@ -173,8 +173,8 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def look_closer(found: Reason, *, host: str, port: int, tls: bool) -> Reason:
-    """TLS on one side only looks like silence or a closed connection; asked in the other way, the server tells."""
+def refined(found: Reason, *, host: str, port: int, tls: bool) -> Reason:
+    """The reason; or that only one side uses TLS, which shows as silence or a closed connection: it tries the other."""
     if tls and found in (Reason.SILENT, Reason.UNREACHABLE, Reason.CLOSED, Reason.TLS_FAILED):
         plain = _answer_in_plain(host, port)
         if plain is None:

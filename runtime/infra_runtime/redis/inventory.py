@@ -13,7 +13,7 @@ from infra_runtime.redis.probe import PROBE_PREFIX, primaries
 # As the application's contract has them (docs/redis-client.md).
 PREFIXES = ("ratelimit:", "csrf:", "session:")
 _SECONDS = 20.0
-# A look of at most this long at each server: SCAN shares its one thread with the application.
+# Seconds on each server, at most: SCAN shares its one thread with the application.
 _SCAN_SECONDS = 2.0
 _SCAN_STEP = 500
 _SCAN_STEPS = 40
@@ -91,6 +91,6 @@ def _count(client: Any) -> dict[str, float]:
                 found[next((prefix for prefix in PREFIXES if key.startswith(prefix)), "other:")] += 1
         if cursor == 0 or time.monotonic() > give_up:
             break
-    seen = sum(found.values())
-    scale = 1.0 if cursor == 0 or not seen else int(client.dbsize()) / seen
+    scanned = sum(found.values())
+    scale = 1.0 if cursor == 0 or not scanned else int(client.dbsize()) / scanned
     return {prefix: round(count * scale) for prefix, count in found.items()}

@@ -18,7 +18,7 @@ from redis.exceptions import NoPermissionError
 
 from infra_runtime.contract.redis_url import Node, RedisTarget
 from infra_runtime.redis.connections import data_node, resolve, sentinel_node, within
-from infra_runtime.redis.failure_reasons import ERRORS, EXPLANATIONS, Reason, UnusableRedis, look_closer, reason_for
+from infra_runtime.redis.failure_reasons import ERRORS, EXPLANATIONS, Reason, UnusableRedis, reason_for, refined
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def _server(target: RedisTarget, node: Node, round_: _Round, slots: tuple[int, i
             except ERRORS as error:
                 return _report(known, reason_for(error), connected=True)
     except ERRORS as error:
-        reason = look_closer(reason_for(error), host=node.host, port=node.port, tls=target.tls)
+        reason = refined(reason_for(error), host=node.host, port=node.port, tls=target.tls)
         return _report(known, reason, connected=False)
     return _report(known, None, connected=True)
 
@@ -331,7 +331,7 @@ def _shards(target: RedisTarget, round_: _Round) -> list[tuple[Node, int, int]] 
                 state: str = client.execute_command("CLUSTER INFO")
             break
         except ERRORS as error:
-            closer = look_closer(reason_for(error), host=node.host, port=node.port, tls=target.tls)
+            closer = refined(reason_for(error), host=node.host, port=node.port, tls=target.tls)
             first_error = first_error or UnusableRedis(closer)
     else:
         raise first_error or UnusableRedis(Reason.CLUSTER_INCOMPLETE)

@@ -63,7 +63,7 @@ def _sizes(target: RedisTarget, queues: Mapping[str, Sequence[str]]) -> dict[str
         with closing(data_node(target, node)) as client:
             for key in {key for keys in queues.values() for key in keys} - found.keys():
                 try:
-                    found[key] = _look(client, key)
+                    found[key] = _read(client, key)
                 except MovedError:
                     continue  # Another primary of the cluster has it.
                 except NoQueue as error:
@@ -72,7 +72,7 @@ def _sizes(target: RedisTarget, queues: Mapping[str, Sequence[str]]) -> dict[str
     return {service: Size({key: found[key] for key in keys}) for service, keys in measured.items()}
 
 
-def _look(client: Any, key: str) -> _Key:
+def _read(client: Any, key: str) -> _Key:
     kind = client.type(key)
     if kind == "none":
         return _Key(0, ())

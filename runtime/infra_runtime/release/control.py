@@ -66,8 +66,8 @@ _LOST = "repair it by a migration and release forward, or say --accept-schema wh
 def handler(event: Mapping[str, Any], context: Any) -> Any:
     """{"action": …} of `infra` or a pipeline, as `ReleaseControl.asked` takes it; or CloudFormation's change of status.
 
-    Such an event only triggers a look: every caller of this function could send one. How a
-    release has ended is read from CloudFormation.
+    Such an event is only a trigger, as every caller of this function could send one. How a release has ended is read
+    from CloudFormation.
     """
     service = ReleasedService(
         name=os.environ["SERVICE"],
@@ -176,7 +176,7 @@ class ReleaseControl:
     # -- how a release ends
 
     def settle(self) -> Release | None:
-        """The release that has ended since the last look, as the ledger now has it."""
+        """The release that has ended since the last call, as the ledger now has it."""
         if (release := self.ledger.running(self.service.name)) is None:
             return None
         began = datetime.fromisoformat(release.began)
@@ -338,7 +338,7 @@ class ReleaseControl:
         except ClientError as error:
             if running is not None:
                 self.ledger.stop(running, None)
-            # It has ended since it was looked at (ECS API Reference, StopServiceDeployment).
+            # It has ended since it was read (ECS API Reference, StopServiceDeployment).
             if error.response["Error"]["Code"] == "ConflictException":
                 return self._answer([], path="wait", id=running.id if running else None)
             return self._answer([ReleaseProblem("deployment", str(error), "infra status ENV")])

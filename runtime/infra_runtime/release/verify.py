@@ -113,14 +113,14 @@ class Verify:
             if attempt:
                 self.sleep(_PAUSE_SECONDS)
             try:
-                wrong = self._look(f"http://{address}:{self.port}{self.path}", version)
+                wrong = self._request(f"http://{address}:{self.port}{self.path}", version)
             except _Final as error:
                 return str(error)
             if wrong is None:
                 return None
         return wrong
 
-    def _look(self, url: str, version: str) -> str | None:
+    def _request(self, url: str, version: str) -> str | None:
         try:
             with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
                 body = response.read(_MOST_BYTES)

@@ -10,7 +10,7 @@ import pytest
 from config import load
 from infra_runtime.cloudflare.converge import Change, Observed, undeclared_fields
 from infra_runtime.contract.secret_values import Secrets
-from infra_runtime.edge_drift import log_lines, look
+from infra_runtime.edge_drift import compare, log_lines
 from infra_runtime.state_store import SsmStateStore
 from ops.console import Console
 from ops.edge.commands import drifts, report
@@ -36,7 +36,7 @@ class Parameters:
 
 def lines(edge: Edge) -> list[dict[str, Any]]:
     store = SsmStateStore(Parameters(edge), "/store")
-    return list(log_lines(look(edge.api(), Secrets(FakeSecretsManager({})), store)))
+    return list(log_lines(compare(edge.api(), Secrets(FakeSecretsManager({})), store)))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from psycopg import OperationalError, errors, sql
 from infra_constructs.database import PARAMETERS
 from infra_runtime.contract.database_names import OWNER, USER
 from infra_runtime.database.connection import Connection, Login, connect
-from infra_runtime.database.inspection import count, first_commit_after, look
+from infra_runtime.database.inspection import contents_of, count, first_commit_after
 from infra_runtime.database.restore import close, open_
 from infra_runtime.database.roles import MigrationLimits, prepare
 from infra_runtime.database.verification import CLOCK, Inspected, deviations, problems
@@ -109,7 +109,7 @@ def contents(server: Postgres) -> State:
 
 def inspected(server: Postgres, until: datetime) -> Inspected:
     with connected(server) as connection:
-        found = look(connection, PARAMETERS)
+        found = contents_of(connection, PARAMETERS)
         return Inspected(found, count(connection, [each.name for each in found.tables], until, seconds=30))
 
 
@@ -320,7 +320,7 @@ def test_a_drill_compares_what_has_not_changed_since(history: History, restore: 
     serving = inspected(history.server, to + CLOCK)
     assert list(deviations(inspected(restored, to), serving, to + CLOCK)) == []
     rows = {name: replace(each, digest="other") for name, each in serving.rows.items()}
-    lines = list(deviations(inspected(restored, to), Inspected(serving.look, rows), to + CLOCK))
+    lines = list(deviations(inspected(restored, to), Inspected(serving.contents, rows), to + CLOCK))
     assert [each.partition(" ")[0] for each in lines] == ["public.notes", "public.orders"]
     with connected(restored) as connection:
         connection.execute("alter table orders owner to current_user")

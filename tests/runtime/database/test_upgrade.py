@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from infra_runtime.database.contents import Look, Rows, Table
+from infra_runtime.database.contents import DatabaseContents, Rows, Table
 from infra_runtime.database.upgrade import of_database, of_instance
 from infra_runtime.database.verification import Inspected, differences
 from tests.databases import Database
 
-LOOK = Look(
+CONTENTS = DatabaseContents(
     version="18.3",
     in_recovery=False,
     read_only=True,
@@ -22,14 +22,14 @@ LOOK = Look(
 )
 
 
-def found(*, look: dict[str, Any] | None = None, **rows: Any) -> Inspected:
+def found(*, contents: dict[str, Any] | None = None, **rows: Any) -> Inspected:
     of_table = Rows(**{"count": 3, "digest": "same", "count_until": 3, **rows})
-    return Inspected(replace(LOOK, **(look or {})), {"public.visitors": of_table})
+    return Inspected(replace(CONTENTS, **(contents or {})), {"public.visitors": of_table})
 
 
 def test_a_copy_may_be_a_little_behind() -> None:
     assert list(differences(found(), found(), found())) == []
-    # Two rows came between the first look and the last; the copy has one of them.
+    # Two rows came between the first count and the last; the copy has one of them.
     before, copy, after = found(), found(count=4, digest="x"), found(count=5, digest="y")
     assert list(differences(copy, before, after)) == []
 
@@ -39,11 +39,11 @@ def test_a_copy_may_be_a_little_behind() -> None:
     [
         ({"digest": "other"}, {}, "public.visitors has 3 rows with another content; there are 3"),
         ({"count": 2, "digest": "x"}, {"count": 5, "digest": "y"}, "public.visitors has 2 rows, at least 3 are there"),
-        ({"look": {"schema": "other"}}, {}, "its schema is another"),
-        ({"look": {"extensions": {"plpgsql": "1.0"}}}, {}, "the extension pg_trgm is not there"),
-        ({"look": {"roles": 4}}, {}, "only 4 of 6 roles are there"),
-        ({"look": {"settings": ["rds.force_ssl is 0, declared 1"]}}, {}, "another parameter group is in effect"),
-        ({"look": {"in_recovery": True}}, {}, "it is still being restored"),
+        ({"contents": {"schema": "other"}}, {}, "its schema is another"),
+        ({"contents": {"extensions": {"plpgsql": "1.0"}}}, {}, "the extension pg_trgm is not there"),
+        ({"contents": {"roles": 4}}, {}, "only 4 of 6 roles are there"),
+        ({"contents": {"settings": ["rds.force_ssl is 0, declared 1"]}}, {}, "another parameter group is in effect"),
+        ({"contents": {"in_recovery": True}}, {}, "it is still being restored"),
     ],
 )
 def test_differences_of_a_copy_are_reported(copy: dict[str, Any], after: dict[str, Any], expected: str) -> None:
@@ -52,7 +52,7 @@ def test_differences_of_a_copy_are_reported(copy: dict[str, Any], after: dict[st
 
 
 def test_a_missing_table_is_reported() -> None:
-    empty = Inspected(LOOK, {})
+    empty = Inspected(CONTENTS, {})
     assert list(differences(empty, found(), found())) == ["public.visitors is not there"]
 
 

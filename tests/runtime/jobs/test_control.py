@@ -499,7 +499,7 @@ def test_one_job_s_error_holds_up_no_other(capsys: pytest.CaptureFixture[str], m
         raise refusal("ThrottlingException")
 
     monkeypatch.setattr(world.ecs, "describe_tasks", throttled)
-    with pytest.raises(ExceptionGroup, match="not looked after"):
+    with pytest.raises(ExceptionGroup, match="could not be advanced"):
         world.tend(minutes=1)
     assert '"Job": "mail"' in capsys.readouterr().out
 
