@@ -8,8 +8,8 @@ from config.model import Environment
 
 WORKFLOW = Path(__file__).resolve().parents[1] / ".github" / "workflows" / "deploy.yml"
 _HEAD = """\
-# Written by `make accept` from environments/*.toml. What is on main is deployed to each environment, after the one
-# that its `delivery.after` names, behind its GitHub environment's own approval.
+# Written by `make accept` from environments/*.toml. Deploys main to each environment: after the one that its
+# `delivery.after` names, and with the approvals that its GitHub environment requires.
 name: deploy
 
 on:
@@ -28,7 +28,7 @@ _JOB = """\
     permissions:
       actions: read # how GitHub names this repository in tokens, for `infra doctor`
       contents: read
-      id-token: write # OIDC: no key is kept anywhere
+      id-token: write # OIDC instead of a stored key
     with:
       environment: {name}
 """

@@ -29,13 +29,13 @@ class Experiment:
     lost_percent: float
     """Of users' requests in these minutes, at most."""
     alarms: tuple[str, ...] = ()
-    """Runbooks of all that is notified as a warning or worse; none where redundancy hides the fault from everybody."""
+    """Runbooks of the alarms that fire, warnings or worse; none where redundancy hides the fault."""
     may_page: bool = False
-    """Whether `incident` may page besides, some ten minutes later: the fault lasts as long as AWS takes, and requests
-    lost for 52 seconds of an hour burn a budget of 0.1 % at 14.4 times its pace (docs/runbooks/objective.md). The other
-    experiments lose too little for it, or page at once."""
+    """Whether `incident` may page, too, some ten minutes later. AWS decides how long a failover takes, and 52 seconds
+    of lost requests in an hour burn an error budget of 0.1 % at 14.4 times the sustainable rate
+    (docs/runbooks/objective.md). The other experiments lose fewer requests, or page at once."""
     runbook: str
-    """In docs/runbooks/. Its first command is carried out when the alarm fires, or shortly before the fault ends; the
+    """In docs/runbooks/. The game day runs its first command when the alarm fires or shortly before the fault ends; the
     others afterwards."""
     names_cause: str
     """A regular expression that the output of the first command matches."""
@@ -78,8 +78,7 @@ EXPERIMENTS = (
         action=None,
         sandbox_only=_ONLY_EC2_AND_KINESIS,
         minutes=4,
-        # Of requests to the services; media that is not in Cloudflare's cache is missing. The alarm on that looks at a
-        # quarter of an hour.
+        # Of requests to the services. Media outside Cloudflare's cache fails, too, but its alarm covers 15 minutes.
         lost_percent=0.1,
         runbook="media-errors",
         names_cause="SlowDown",
@@ -89,7 +88,8 @@ EXPERIMENTS = (
         what="Secrets Manager throttles every call",
         action=None,
         sandbox_only=_ONLY_EC2_AND_KINESIS,
-        # The function that copies Cloudflare's numbers reads its token every five. Its alarm needs half an hour.
+        # The function that copies Cloudflare's numbers reads its token every five minutes, and its alarm needs half an
+        # hour.
         minutes=6,
         # Tasks have read their secrets, and so have the probes.
         lost_percent=0.1,
@@ -123,21 +123,21 @@ EXPERIMENTS = (
 
 
 def of(environment: Environment) -> list[Experiment]:
-    """Those that the environment has redundancy for: elsewhere they would only be outages."""
+    """Experiments that the environment has redundancy for; any other would only be an outage."""
     return [each for each in EXPERIMENTS if _is_possible(each, environment)]
 
 
-def several(environment: Environment) -> dict[str, Service]:
+def redundant(environment: Environment) -> dict[str, Service]:
     """Services that go on serving when one of their tasks ends, by name."""
-    return {name: each for name, each in services.balanced(environment).items() if each.min_tasks > 1}
+    return {name: each for name, each in services.load_balanced(environment).items() if each.min_tasks > 1}
 
 
 def _is_possible(experiment: Experiment, environment: Environment) -> bool:
     match experiment.action:
         case Action.STOP_TASKS:
-            return bool(several(environment))
+            return bool(redundant(environment))
         case Action.CUT_OFF_ZONE:
-            return bool(several(environment))
+            return bool(redundant(environment))
         case Action.FAIL_OVER_DATABASE:
             return environment.database.multi_az
         case Action.FAIL_OVER_REDIS:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from config.plans import PlanName
-from config.schedules import NoSchedule, longest_gap
+from config.schedules import InvalidSchedule, longest_gap
 from infra_runtime.contract.redis_url import InvalidRedisUrl, parse
 
 
@@ -38,7 +38,7 @@ def _no_repetition(values: tuple[str, ...]) -> tuple[str, ...]:
 def _a_schedule(value: str) -> str:
     try:
         longest_gap(value)
-    except NoSchedule as error:
+    except InvalidSchedule as error:
         raise ValueError(str(error)) from None
     return value
 
@@ -61,10 +61,10 @@ def _not_the_url_itself(value: object) -> object:
     if isinstance(value, str) and "://" in value:
         try:
             parse(value)
-            found = "it would be read"
+            found = "is valid"
         except InvalidRedisUrl as error:
-            found = str(error)
-        raise ValueError(f"the name of a secret, and in that secret the URL (as it stands here: {found})")
+            found = f"is invalid: {error}"
+        raise ValueError(f"the name of a secret that holds the URL; as a URL, this value {found}")
     return value
 
 
@@ -237,7 +237,7 @@ class Network(Section):
     ] = Field(
         default=(),
         description="AWS services reached without NAT, about 8 USD a month for each service and zone. "
-        "A task needs ecr.api, ecr.dkr, logs and secretsmanager to start while NAT is away.",
+        "A task needs ecr.api, ecr.dkr, logs and secretsmanager to start while NAT is down.",
     )
 
 

@@ -20,7 +20,7 @@ def _without_strings(line: str) -> str:
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """(line number, line) of each line that begins an entry, so none inside a long string or an open array."""
+    """(line number, line) of each line that begins an entry; lines inside a multi-line string or array do not."""
     open_brackets, long_string = 0, ""
     for number, line in enumerate(text.splitlines(), start=1):
         inside = bool(long_string) or open_brackets > 0

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 
 from config.model import Environment, Service
-from config.services import balanced, previewed
 from config.services import hosts as hosts_of
+from config.services import load_balanced, previewed
 
 _OF_A_SLOT = re.compile(r"-preview-\d+\.")
 
@@ -32,9 +32,9 @@ def is_preview(host: str) -> bool:
     return _OF_A_SLOT.search(host) is not None
 
 
-def balanced_hosts(environment: Environment) -> list[str]:
+def load_balanced_hosts(environment: Environment) -> list[str]:
     """All host names that point to the load balancer, previews included."""
-    return _names(balanced(environment)) + _preview_hosts(environment)
+    return _names(load_balanced(environment)) + _preview_hosts(environment)
 
 
 def certified_hosts(environment: Environment) -> list[str]:

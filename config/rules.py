@@ -1,7 +1,7 @@
 """Rules about several values of one environment, or of several environments.
 
-A rule reads only what it needs. It yields nothing when all is well, and it is skipped when a value that it reads is
-itself invalid: that has been reported already.
+A rule reads only what it needs, and yields nothing if it holds. If a value that it reads is itself invalid, the rule is
+skipped: that has been reported already.
 """
 
 import difflib
@@ -47,7 +47,7 @@ class Neighbours:
 
     valid: Mapping[str, Environment]
     broken: Collection[str] = ()
-    """Environments whose files have problems. A setting that no valid file has may be in one of them."""
+    """Environments with invalid files. One of them may have what no valid file has, so that is not reported missing."""
 
 
 # Subnet sizes follow from the network's own: a private subnet is an eighth of it, the others a sixty-fourth.
@@ -65,8 +65,8 @@ def _on_ecs(environment: Environment) -> Iterator[tuple[str, Service]]:
         yield f"services.{name}", service
 
 
-def _balanced(environment: Environment) -> Iterator[tuple[str, Service]]:
-    for name, service in services.balanced(environment).items():
+def _load_balanced(environment: Environment) -> Iterator[tuple[str, Service]]:
+    for name, service in services.load_balanced(environment).items():
         yield f"services.{name}", service
 
 
@@ -91,7 +91,7 @@ def network_has_room(environment: Environment) -> Iterator[Contradiction]:
         return
     per_zone = 2 ** (32 - prefix - PRIVATE_SUBNET_BITS) - _RESERVED_ADDRESSES
     zones = len(environment.network.availability_zones)
-    # During a release blue and green both run, and one zone may be away.
+    # During a release blue and green both run, and one zone may be down.
     needed = 2 * sum(service.max_tasks for _, service in _on_ecs(environment))
     needed += 2 * len(previews.slots(environment)) * len(services.previewed(environment))
     if needed > per_zone * (zones - 1):
@@ -109,7 +109,7 @@ def endpoints_come_in_working_sets(environment: Environment) -> Iterator[Contrad
 
 
 def _hosts(environment: Environment) -> dict[str, str]:
-    """Every public name, by its key in the file."""
+    """Every public host name, by its key in the file."""
     of_services = {f"services.{name}.host": host for name, host in services.hosts(environment).items()}
     of_redirects = {f"domains.redirects.{host}": host for host in environment.domains.redirects}
     return {**of_services, "domains.media": environment.domains.media, **of_redirects}
@@ -184,9 +184,9 @@ def services_have_the_keys_of_their_kind(environment: Environment) -> Iterator[C
         if service.runs is not None:
             yield from _runs_an_existing_image(environment, name, service)
         if service.host is not None:
-            expected = "no such key: the load balancer requests health_path"
+            expected = "absent: the load balancer requests health_path"
             yield from _must_be_absent(key, service, ("health_command",), expected)
-            expected = "no such key: a service with a host scales by CPU and memory"
+            expected = "absent: a service with a host scales by CPU and memory"
             yield from _must_be_absent(key, service, ("queue",), expected)
             for needed in ("port", "health_path"):
                 if getattr(service, needed) is None:
@@ -198,13 +198,13 @@ def services_have_the_keys_of_their_kind(environment: Environment) -> Iterator[C
                     "site", "former_host", "port", "target_group_port", "health_path", "redis_health_path",
                     "sticky_minutes", "release_check", "objective",
                 ),
-                "no such key, or a host: a service without a host is a worker and gets no requests",
+                "absent, or a host: a service without a host is a worker and gets no requests",
             )  # fmt: skip
 
 
 def _hosted_by_amplify(key: str, service: Service) -> Iterator[Contradiction]:
     if not service.site or service.host is None:
-        yield Contradiction(f"{key}.amplify", "no such table, or site = true and a host: Amplify hosts only sites")
+        yield Contradiction(f"{key}.amplify", "absent, or site = true and a host: Amplify hosts only sites")
     if service.host is not None and len(service.host) > _LONGEST_AT_AMPLIFY:
         yield Contradiction(f"{key}.host", f"at most {_LONGEST_AT_AMPLIFY} characters: Amplify's limit for a domain")
     for name in service.variables:
@@ -212,7 +212,7 @@ def _hosted_by_amplify(key: str, service: Service) -> Iterator[Contradiction]:
             yield Contradiction(f"{key}.variables.{name}", "a name that does not begin with AWS: Amplify keeps those")
     # Secrets have their own rule.
     others = set(Service.model_fields) - {"host", "site", "amplify", "sentry", "variables", "needs", "secrets"}
-    yield from _must_be_absent(key, service, sorted(others), "no such key: Amplify builds and runs this site itself")
+    yield from _must_be_absent(key, service, sorted(others), "absent: Amplify builds and runs this site itself")
     if unreachable := sorted(set(service.needs) - {"media"}):
         expected = (
             f'empty, or "media": Amplify runs the site outside the VPC and cannot reach {" and ".join(unreachable)}'
@@ -231,7 +231,7 @@ def _runs_an_existing_image(environment: Environment, name: str, service: Servic
     others = [each for each in services.released(environment) if each != name]
     if service.runs not in others:
         yield Contradiction(f"{key}.runs", f"a service with its own image: {', '.join(others) or 'there is none'}")
-    expected = f"no such key: it runs the image of {service.runs}, which has it"
+    expected = f"absent: it runs the image of {service.runs}, which has this key"
     yield from _must_be_absent(key, service, ("repository", "migrations", "architecture"), expected)
 
 
@@ -259,10 +259,10 @@ def database_keys_match_needs(environment: Environment) -> Iterator[Contradictio
         if needs_it and service.database_connections is None:
             yield Contradiction(f"{key}.database_connections", 'this key beside needs = ["database"]')
         if not needs_it:
-            expected = 'no such key, or needs = ["database"]'
+            expected = 'absent, or needs = ["database"]'
             yield from _must_be_absent(key, service, ("database_connections", "migrations"), expected)
         if service.redis_health_path is not None and "redis" not in service.needs:
-            yield Contradiction(f"{key}.redis_health_path", 'no such key, or needs = ["redis"]')
+            yield Contradiction(f"{key}.redis_health_path", 'absent, or needs = ["redis"]')
 
 
 def restarts_have_expected_answers(environment: Environment) -> Iterator[Contradiction]:
@@ -270,7 +270,7 @@ def restarts_have_expected_answers(environment: Environment) -> Iterator[Contrad
         check = service.release_check
         if check is not None and check.restart_minutes is not None and not check.expect:
             key = f"services.{name}.release_check.restart_minutes"
-            yield Contradiction(key, "no such key, or expect: the answer while dependencies work")
+            yield Contradiction(key, "absent, or expect: the response while all dependencies work")
 
 
 def variables_have_one_source(environment: Environment) -> Iterator[Contradiction]:
@@ -309,7 +309,7 @@ def variables_have_one_source(environment: Environment) -> Iterator[Contradictio
 def priorities_are_different(environment: Environment) -> Iterator[Contradiction]:
     """Priorities of the load balancer's rules follow from the names, so that a new service moves no other's rule."""
     seen: dict[int, str] = {}
-    for name in services.balanced(environment):
+    for name in services.load_balanced(environment):
         for slot in (None, *previews.slots(environment)):
             place = services.priority(name, slot)
             if seen.setdefault(place, name) != name:
@@ -330,12 +330,12 @@ def owner_of_the_zone_is_notified(environment: Environment) -> Iterator[Contradi
 
 
 def rules_by_phase(environment: Environment) -> dict[str, int]:
-    """How many rules of an environment stand in each phase of its zone."""
+    """How many rules an environment has in each phase of its zone."""
     plan = PLANS[environment.cloudflare.plan]
     owns_zone = environment.cloudflare.zone is not None
     of_connector = 1 if environment.media.origin == "connector" else 0
     return {
-        # One for all media, and one for each other time.
+        # One for all media, and one for each other TTL.
         CACHE: of_connector * (1 + len(set(environment.media.ttl_seconds.values()))),
         LATE_TRANSFORM: of_connector,
         REDIRECT: len(set(environment.domains.redirects.values())),
@@ -347,32 +347,35 @@ def rules_by_phase(environment: Environment) -> dict[str, int]:
 
 
 def _managed_waf(environment: Environment) -> int:
-    """Cloudflare's two rulesets once in a zone, and exceptions from OWASP: those configured, and for programs."""
+    """Two managed rulesets in the environment that owns the zone, and the exceptions from OWASP.
+
+    Clients that cannot solve a challenge are exempt: those of the API, and PostHog's.
+    """
     apis = services.public_hosts(environment, sites=False)
-    zone, programs = environment.cloudflare.zone, bool(apis) + (environment.posthog is not None)
+    zone, exempt = environment.cloudflare.zone, bool(apis) + (environment.posthog is not None)
     if zone is None:
-        return programs
+        return exempt
     if zone.owasp is None:
         return 2
-    return 2 + len(zone.owasp.exceptions) + (programs if zone.owasp.action == "managed_challenge" else 0)
+    return 2 + len(zone.owasp.exceptions) + (exempt if zone.owasp.action == "managed_challenge" else 0)
 
 
 def plan_supports_the_settings(environment: Environment) -> Iterator[Contradiction]:
     settings, plan = environment.cloudflare, PLANS[environment.cloudflare.plan]
-    cost = f"the plan {plan.name} has"
+    plan_has = f"the plan {plan.name} has"
     counts = rules_by_phase(environment)
     if counts[RATE_LIMIT] > plan.rules[RATE_LIMIT]:
-        yield Contradiction("cloudflare.rate_limits", f"at most {plan.rules[RATE_LIMIT]} rules: {cost} no more")
+        yield Contradiction("cloudflare.rate_limits", f"at most {plan.rules[RATE_LIMIT]} rules: {plan_has} no more")
     if counts[CACHE] > plan.rules[CACHE]:
-        expected = f"at most {plan.rules[CACHE] - 1} different values: each is a cache rule, and {cost} no more"
+        expected = f"at most {plan.rules[CACHE] - 1} different values: each is a cache rule, and {plan_has} no more"
         yield Contradiction("media.ttl_seconds", expected)
     for name, limit in settings.rate_limits.items():
         if limit.period_seconds > plan.longest_rate_period:
             key = f"cloudflare.rate_limits.{name}.period_seconds"
-            yield Contradiction(key, f"at most {plan.longest_rate_period}: {cost} no longer period")
+            yield Contradiction(key, f"at most {plan.longest_rate_period}: {plan_has} no longer period")
         if limit.block_seconds > plan.longest_mitigation:
             key = f"cloudflare.rate_limits.{name}.block_seconds"
-            yield Contradiction(key, f"at most {plan.longest_mitigation}: {cost} no longer block")
+            yield Contradiction(key, f"at most {plan.longest_mitigation}: {plan_has} no longer block")
     if settings.rate_limits and not plan.rate_limit_by_host and settings.zone is None:
         yield Contradiction(
             "cloudflare.rate_limits",
@@ -382,11 +385,12 @@ def plan_supports_the_settings(environment: Environment) -> Iterator[Contradicti
     if settings.zone is not None and settings.zone.owasp is not None and not plan.managed_waf:
         yield Contradiction(
             "cloudflare.zone.owasp",
-            "no such table, or the plan pro or better, which has OWASP and Cloudflare's managed rules",
+            "absent, or the plan pro or better, which has OWASP and Cloudflare's managed rules",
         )
     if settings.zone is not None and settings.zone.owasp is None and plan.managed_waf:
         yield Contradiction(
-            "cloudflare.zone.owasp", f"a table [cloudflare.zone.owasp]: {cost} it, and its settings are your decision"
+            "cloudflare.zone.owasp",
+            f"a table [cloudflare.zone.owasp]: {plan_has} OWASP, and you decide its settings",
         )
 
 
@@ -414,7 +418,7 @@ def each_object_has_one_ttl(environment: Environment) -> Iterator[Contradiction]
             yield Contradiction(key, f"a prefix that does not begin with another one ({within})")
         if prefix.startswith("_next/"):
             yield Contradiction(key, "another prefix: files of Next.js get a new name when they change")
-        # A Worker says the time in a header, to which no plan sets a limit.
+        # A Worker sets the TTL in a header, which no plan limits.
         if media.origin == "connector" and seconds < plan.least_edge_ttl:
             yield Contradiction(key, f"at least {plan.least_edge_ttl}: the plan {plan.name} has no shorter time")
 
@@ -452,7 +456,7 @@ _RESERVED_CONNECTIONS = 15
 
 
 def database_has_connections_for_a_release(environment: Environment) -> Iterator[Contradiction]:
-    """During a release the old tasks and the new ones both run, and both may be at their most."""
+    """During a release the old tasks and the new ones both run, and both may have scaled to max_tasks."""
     slots = len(previews.slots(environment))
     users = {
         key: (
@@ -462,14 +466,14 @@ def database_has_connections_for_a_release(environment: Environment) -> Iterator
         for key, each in _with_database(environment)
     }
     needed = sum(tasks * pool for tasks, pool in users.values()) + _RESERVED_CONNECTIONS
-    there = connections(environment.database.instance)
-    if needed > there:
+    available = connections(environment.database.instance)
+    if needed > available:
         for key, (tasks, pool) in users.items():
-            left = there - (needed - tasks * pool)
+            left = available - (needed - tasks * pool)
             yield Contradiction(
                 f"{key}.database_connections",
                 f"at most {max(left // tasks, 1)}: the old and the new tasks of all services at max_tasks would open "
-                f"{needed} connections, db.{environment.database.instance} has about {there}",
+                f"{needed} connections, db.{environment.database.instance} has about {available}",
                 f"or a larger database.instance, or fewer {key}.max_tasks",
             )
 
@@ -477,7 +481,7 @@ def database_has_connections_for_a_release(environment: Environment) -> Iterator
 def previews_have_only_what_may_be_lost(environment: Environment) -> Iterator[Contradiction]:
     """Previews run code that was not reviewed yet, on copies of the environment's data."""
     if environment.previews is not None and environment.protection.data != "disposable":
-        yield Contradiction("previews", "no such table, or protection.data = disposable: pull requests run on its data")
+        yield Contradiction("previews", "absent, or protection.data = disposable: pull requests run on its data")
 
 
 def previews_have_names(environment: Environment) -> Iterator[Contradiction]:
@@ -499,16 +503,16 @@ _TASKS_MINUTES = 15  # until the new tasks are healthy
 
 
 def deployment_fits_into_one_job(environment: Environment) -> Iterator[Contradiction]:
-    """All services may change with everything else, one after the other; migrations run before what needs them."""
-    there = dict(_balanced(environment))
+    """The longest one: every stack changes, one after the other, and every service migrates."""
+    balanced = dict(_load_balanced(environment))
     migrations = {
-        f"{key}.migrations.minutes": each.migrations.minutes for key, each in there.items() if each.migrations
+        f"{key}.migrations.minutes": each.migrations.minutes for key, each in balanced.items() if each.migrations
     }
     rest = _OTHER_STACKS_MINUTES + sum(migrations.values()) + _TASKS_MINUTES * len(services.on_ecs(environment))
-    most = (DEPLOYMENT_MINUTES - rest) // max(len(there), 1)
-    if rest + sum(service.bake_minutes for service in there.values()) <= DEPLOYMENT_MINUTES:
+    most = (DEPLOYMENT_MINUTES - rest) // max(len(balanced), 1)
+    if rest + sum(service.bake_minutes for service in balanced.values()) <= DEPLOYMENT_MINUTES:
         return
-    for key, service in there.items():
+    for key, service in balanced.items():
         if service.bake_minutes > max(most, 5):
             yield Contradiction(
                 f"{key}.bake_minutes",
@@ -517,23 +521,23 @@ def deployment_fits_into_one_job(environment: Environment) -> Iterator[Contradic
             )
     if most < 5:  # the shortest bake that the model allows
         for key, minutes in migrations.items():
-            expected = f"at most {minutes - len(there) * (5 - most)}"
+            expected = f"at most {minutes - len(balanced) * (5 - most)}"
             yield Contradiction(key, f"{expected}: a job on GitHub ends after six hours")
 
 
 def analytics_have_a_path(environment: Environment) -> Iterator[Contradiction]:
     if environment.posthog is not None and not services.public_hosts(environment, sites=True):
-        yield Contradiction("posthog", "no such table, or a site", "events take a path of the site")
+        yield Contradiction("posthog", "absent, or a site", "browsers send events to a path of a site")
 
 
 def sentry_has_an_organization(environment: Environment) -> Iterator[Contradiction]:
     for name, service in environment.services.items():
         if service.sentry is not None and environment.sentry is None:
-            yield Contradiction(f"services.{name}.sentry", "no such table, or [sentry], which names the organization")
+            yield Contradiction(f"services.{name}.sentry", "absent, or [sentry], which names the organization")
 
 
 def repositories_are_different(environment: Environment) -> Iterator[Contradiction]:
-    """Services may share one: its workflows release each. None of them is the one that deploys everything."""
+    """Services may share one, whose workflows then release each of them, but not the one that deploys everything."""
     own = environment.delivery.repository
     for key, service in _on_ecs(environment):
         other = service.repository
@@ -564,7 +568,7 @@ _LONGEST_QUEUE = 1_000_000
 
 
 def a_queue_has_a_redis_without_eviction(environment: Environment) -> Iterator[Contradiction]:
-    """Beside the cache: an evicted key in the cache resets a rate limit, in a queue it loses a job."""
+    """It is another instance than the cache: an evicted key resets a rate limit there, and loses a job in a queue."""
     redis = environment.redis
     evicting = [name for name, each in redis.instances.items() if each.eviction]
     queues = [name for name in redis.instances if name not in evicting]
@@ -577,13 +581,13 @@ def a_queue_has_a_redis_without_eviction(environment: Environment) -> Iterator[C
         cache = redis.instances[name].elasticache
         if cache is not None and cache.shards is not None:
             key = f"redis.instances.{name}.elasticache.shards"
-            yield Contradiction(key, "no such key: all keys of a queue are in one shard")
+            yield Contradiction(key, "absent: all keys of a queue are in one shard")
     for name, service in environment.services.items():
         if "queue" in service.needs and redis.queue is None:
             expected = "no queue, or redis.queue, which names the queue's instance"
             yield Contradiction(f"services.{name}.needs", expected, "docs/queues.md has an example")
         if service.queue is not None and "queue" not in service.needs:
-            yield Contradiction(f"services.{name}.queue", 'no such table, or needs = ["queue"]')
+            yield Contradiction(f"services.{name}.queue", 'absent, or needs = ["queue"]')
         if service.queue is not None and service.queue.jobs_per_task * service.max_tasks > _LONGEST_QUEUE:
             expected = f"at most {_LONGEST_QUEUE // service.max_tasks}: {_LONGEST_QUEUE} waiting jobs of all tasks"
             yield Contradiction(f"services.{name}.queue.jobs_per_task", expected)
@@ -614,7 +618,7 @@ def kept_data_can_be_recovered(environment: Environment) -> Iterator[Contradicti
         yield Contradiction("database.pitr_days", "7 to 35 while protection.data is keep")
 
 
-def objectives_of_recovery_are_measured(environment: Environment) -> Iterator[Contradiction]:
+def recovery_objectives_are_measured(environment: Environment) -> Iterator[Contradiction]:
     """Objectives need drills that measure them, and drills need objectives."""
     database = environment.database
     stated = {"rpo_minutes": database.rpo_minutes, "rto_minutes": database.rto_minutes}
@@ -649,14 +653,14 @@ def kept_data_survives_a_zone(environment: Environment) -> Iterator[Contradictio
         used = redis.instances[name].elasticache if name in redis.instances else None
         if used is not None and used.replicas < 1:
             yield Contradiction(f"redis.instances.{name}.elasticache.replicas", f"1 to 5 {because}")
-    for key, service in _balanced(environment):
+    for key, service in _load_balanced(environment):
         if service.min_tasks < 2:
             yield Contradiction(f"{key}.min_tasks", f"2 or more {because}")
         if service.spot:
             yield Contradiction(f"{key}.spot", "false while protection.data is keep: Spot may end every task at once")
 
 
-def kept_data_is_watched(environment: Environment) -> Iterator[Contradiction]:
+def kept_data_has_alarm_recipients(environment: Environment) -> Iterator[Contradiction]:
     if environment.protection.data == "keep":
         for severity, route in routes(environment.alarms).items():
             if severity != "info" and not (route.email or route.slack_channel or route.webhook_secret):
@@ -678,7 +682,7 @@ def _kind_of_name(key: str) -> str:
 
 
 def names_belong_to_one_environment(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
-    """Yields (name of the environment, contradiction) for every environment of a clash: none is to be deployed."""
+    """Yields (environment, contradiction) for each environment that has the name: none of them may be deployed."""
     claimed: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for name, environment in sorted(environments.valid.items()):
         claims = [
@@ -777,7 +781,7 @@ def deployments_have_an_order(environments: Neighbours) -> Iterator[tuple[str, C
         while (before := after.get(chain[-1])) is not None and before not in chain[1:]:
             chain.append(before)
         if first not in others:
-            first_has_none = "no such key where it is deployed first"
+            first_has_none = "absent where it is deployed first"
             expected = f"one of {', '.join(others)}; {first_has_none}" if others else first_has_none
             yield name, Contradiction("delivery.after", expected)
         elif name in chain[1:]:
@@ -789,10 +793,10 @@ _LONGEST_FULL_NAME = 30
 """The prefix of images from public registries is the full name (ECR API Reference, CreatePullThroughCacheRule)."""
 
 
-def names_are_ones_that_aws_takes(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
+def names_are_valid_at_aws(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
     for name, environment in environments.valid.items():
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-            expected = "named by lower-case letters, digits and single hyphens: names of stacks and images begin so"
+            expected = "lower-case letters, digits and single hyphens: names of stacks and images begin with it"
             yield name, Contradiction("file", expected, f"{name}.toml is not")
         elif len(full := full_name(environment.product, name)) > _LONGEST_FULL_NAME:
             expected = f"{_LONGEST_FULL_NAME} characters at most together with the environment's name and a hyphen"
@@ -800,7 +804,7 @@ def names_are_ones_that_aws_takes(environments: Neighbours) -> Iterator[tuple[st
 
 
 def _annotated(parameter: str, of: object, returns: object) -> tuple[Callable[..., Any], ...]:
-    """Rules of this module. A new one needs no entry in a list, which its author could forget."""
+    """The rules of this module, found by their annotations: a new one needs no registration."""
     annotations = {parameter: of, "return": returns}
     return tuple(
         each

@@ -1,4 +1,4 @@
-"""The longest pause of an EventBridge schedule, `rate(…)` or `cron(…)` (EventBridge User Guide, "Schedule types")."""
+"""The longest time between two runs of an EventBridge schedule (EventBridge User Guide, "Schedule types")."""
 
 import re
 from calendar import monthrange
@@ -15,24 +15,24 @@ _HORIZON_DAYS = 800
 """More than two years, so that a yearly schedule runs twice in it."""
 
 
-class NoSchedule(Exception):
-    """Not a schedule; the message says what one looks like."""
+class InvalidSchedule(Exception):
+    """Not a schedule; the message gives examples of valid ones."""
 
     def __init__(self) -> None:
         super().__init__("a schedule in UTC like rate(15 minutes), rate(1 day) or cron(30 3 * * ? *)")
 
 
 def longest_gap(schedule: str) -> int:
-    """The longest time between two runs, in minutes. Raises `NoSchedule`, also for L, W and #, which it cannot read."""
+    """In minutes. Raises `InvalidSchedule`, also for L, W and #, which it cannot read."""
     if match := _RATE.fullmatch(schedule):
         count = int(match[1])
-        if count < 1 or (count == 1) == schedule.endswith("s)"):  # EventBridge takes `1 hour` and `2 hours`, no mixture
-            raise NoSchedule
+        if count < 1 or (count == 1) == schedule.endswith("s)"):  # EventBridge refuses `1 hours` and `2 hour`
+            raise InvalidSchedule
         return count * _MINUTES[match[2]]
     match = _CRON.fullmatch(schedule)
     fields = match[1].split() if match else []
     if len(fields) != 6 or (fields[2] == "?") == (fields[4] == "?"):
-        raise NoSchedule
+        raise InvalidSchedule
     minutes, hours = _values(fields[0], 0, 59), _values(fields[1], 0, 23)
     months, years = _values(fields[3], 1, 12, _MONTHS), _values(fields[5], 1970, 2199)
     of_month = None if fields[2] == "?" else _values(fields[2], 1, 31)
@@ -46,7 +46,7 @@ def longest_gap(schedule: str) -> int:
         if wanted and day.month in months and day.year in years and day.day <= monthrange(day.year, day.month)[1]:
             runs += [index * _DAY + time for time in times]
     if len(runs) < 2:
-        raise NoSchedule
+        raise InvalidSchedule
     return max(later - earlier for earlier, later in pairwise(runs))
 
 
@@ -60,9 +60,9 @@ def _values(field: str, least: int, most: int, names: tuple[str, ...] = ()) -> s
             high = _number(end, names) if end else (most if begin in ("*", "?") or step else low)
             found |= set(range(low, high + 1, int(step or 1)))
         except ValueError:
-            raise NoSchedule from None
+            raise InvalidSchedule from None
         if not (least <= low <= high <= most):
-            raise NoSchedule
+            raise InvalidSchedule
     return found
 
 

@@ -11,7 +11,7 @@ words = names.words
 RESERVED = ("network", "data", "registry", "platform", "redis", "edge", "observability", "delivery", "media", "preview")
 """Names that no service may have: stacks and metrics use them."""
 ON_AMPLIFY = "-amplify"
-"""Ends the name of a site's stack there. On ECS it has another stack, which serves until DNS points to this one."""
+"""Suffix of a site's stack on Amplify. While a site moves there, its stack on ECS serves until DNS has changed."""
 
 
 def on_ecs(environment: Environment) -> dict[str, Service]:
@@ -19,7 +19,7 @@ def on_ecs(environment: Environment) -> dict[str, Service]:
     return {name: each for name, each in environment.services.items() if each.amplify is None}
 
 
-def balanced(environment: Environment) -> dict[str, Service]:
+def load_balanced(environment: Environment) -> dict[str, Service]:
     """Services that users reach through the load balancer."""
     return {name: each for name, each in on_ecs(environment).items() if each.host is not None}
 
@@ -29,14 +29,14 @@ def released(environment: Environment) -> dict[str, Service]:
     return {name: each for name, each in on_ecs(environment).items() if each.runs is None}
 
 
-def shown(environment: Environment) -> dict[str, Service]:
+def with_own_stack(environment: Environment) -> dict[str, Service]:
     """Services with their own stack, on ECS or on Amplify."""
     return {name: each for name, each in environment.services.items() if each.runs is None}
 
 
 def stacks(environment: Environment) -> list[str]:
-    """Last part of the name of each stack with a service, or several that run its image."""
-    return [stack_of(environment, name) for name in shown(environment)]
+    """Last part of the name of each service's stack; services that run another's image are in that one's stack."""
+    return [stack_of(environment, name) for name in with_own_stack(environment)]
 
 
 def stack_of(environment: Environment, name: str) -> str:
@@ -53,12 +53,12 @@ def same_image(environment: Environment, name: str) -> dict[str, Service]:
 
 def previewed(environment: Environment) -> dict[str, Service]:
     """Services that run in previews of pull requests: each has its own image and host."""
-    return {name: each for name, each in balanced(environment).items() if each.runs is None}
+    return {name: each for name, each in load_balanced(environment).items() if each.runs is None}
 
 
 def sites(environment: Environment) -> dict[str, Service]:
     """Sites on ECS, whose static files are in the media bucket."""
-    return {name: each for name, each in balanced(environment).items() if each.site}
+    return {name: each for name, each in load_balanced(environment).items() if each.site}
 
 
 def hosts_with_static_files(environment: Environment) -> list[str]:
@@ -112,7 +112,7 @@ def hosts(environment: Environment) -> dict[str, str]:
     return {name: each.host for name, each in environment.services.items() if each.host is not None}
 
 
-def runs_job(environment: Environment, job: str) -> str:
+def service_of_job(environment: Environment, job: str) -> str:
     """The service whose image a job runs."""
     service = environment.jobs[job].runs
     return environment.services[service].runs or service

@@ -208,7 +208,7 @@ def status(
     if watch and as_json:
         raise InputError("--watch and --json: expected one of them")
     found = _environment(environment)
-    shown = [service] if service else list(services.shown(found))
+    shown = [service] if service else list(services.with_own_stack(found))
     with _explained(environment, found):
         session = session_of(environment, found)
         read = partial(status_.environment_status, environment, found, session, services=shown)

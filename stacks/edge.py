@@ -148,7 +148,7 @@ class EdgeStack(EnvironmentStack):
             ProxiedName(name="media", host=domains.media, origin=media.origin),
             *(
                 ProxiedName(name=name, host=each.host, origin=balancer)
-                for name, each in services.balanced(environment).items()
+                for name, each in services.load_balanced(environment).items()
                 if each.host is not None
             ),
             *(ProxiedName(name=name, host=hosts[name], origin=each.origin) for name, each in on_amplify.items()),

@@ -54,7 +54,7 @@ class NetworkStack(EnvironmentStack):
             for name in services.on_ecs(environment)
         }
         checks = ServiceAccess(self, "ReleaseChecksAccess", vpc=network.vpc, description="The checks of a release")
-        for name in services.balanced(environment):
+        for name in services.load_balanced(environment):
             access[name].allow_from_load_balancer(origin.security_group)
             access[name].allow_from(checks, as_="From the checks of a release")
         self.exports = NetworkExports(

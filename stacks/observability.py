@@ -287,7 +287,7 @@ class ObservabilityStack(EnvironmentStack):
                         cluster=platform.cluster,
                         fewest={
                             services[name].service: own.min_tasks
-                            for name, own in game_days.several(environment).items()
+                            for name, own in game_days.redundant(environment).items()
                         },
                     )
                 case Action.FAIL_OVER_DATABASE:
@@ -349,6 +349,6 @@ def _dependencies(environment: Environment) -> list[CheckTarget]:
     """Services whose tasks are replaced when they lose a dependency; they report it in their release check."""
     return [
         CheckTarget(name, f"https://{each.host}{check.path}", needs_pass=True, dependencies=dict(check.expect))
-        for name, each in services_.balanced(environment).items()
+        for name, each in services_.load_balanced(environment).items()
         if (check := each.release_check) is not None and check.restart_minutes is not None
     ]

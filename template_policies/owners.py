@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from config.model import Service
 from config.previews import hosts
-from config.services import on_ecs, previewed, same_image, shown, words
+from config.services import on_ecs, previewed, same_image, with_own_stack, words
 from template_policies.graph import Graph, Resource
 
 
@@ -28,7 +28,7 @@ def owner(graph: Graph, resource: Resource) -> Owner | None:
             if resource.logical_id.startswith(words(name)):
                 return Owner(name, service, number, hosts(environment, number)[name])
         return None
-    for name in shown(environment):
+    for name in with_own_stack(environment):
         if words(name) == resource.stack and name in on_ecs(environment):
             own, *others = same_image(environment, name).items()
             # Ids of the stack's own service are plain, those of its workers and of their jobs begin with their names.

@@ -36,7 +36,7 @@ class JobPlace:
 
     def ask(self, job: str) -> Mapping[str, Any]:
         service = self.environment.jobs[job].runs
-        stack = self._stack(services.runs_job(self.environment, job))
+        stack = self._stack(services.service_of_job(self.environment, job))
         what = f"function that runs the jobs of {service}"
         function = find(self.clients, stack, "jobs.control", {"SERVICE": service}, what=what)
         answer: Mapping[str, Any] = ask_as_myself(self.clients, function, {"job": job}, what=what)

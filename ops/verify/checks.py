@@ -52,7 +52,7 @@ def origin_closed(live: Live) -> str:
     (arn,) = live.resources("platform", "AWS::ElasticLoadBalancingV2::LoadBalancer")
     found = live.client("elbv2").describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]
     require(not live.visitor.connects(found["DNSName"], 443), f"{found['DNSName']}:443 accepts a connection from here")
-    service = live.environment.services[live.balanced]
+    service = live.environment.services[live.load_balanced]
     answer = live.visitor.get(f"https://{service.host}{service.health_path}")
     # Cloudflare's own: the origin is down, unreachable, timed out, or TLS with it failed.
     require(not 520 <= answer.status_code <= 527, f"Cloudflare answers {answer.status_code}: it cannot get through")

@@ -93,10 +93,10 @@ class Live:
     @cached_property
     def service(self) -> Mapping[str, Any]:
         """One behind the load balancer, as ECS describes it."""
-        return service_of(self, self.stack(self.balanced))
+        return service_of(self, self.stack(self.load_balanced))
 
     @property
-    def balanced(self) -> str:
+    def load_balanced(self) -> str:
         """The first service behind the load balancer that has its own image."""
         return next(iter(services.previewed(self.environment)))
 

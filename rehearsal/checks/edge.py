@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from config import services
-from config.previews import balanced_hosts
+from config.previews import load_balanced_hosts
 from infra_runtime.cloudflare.purge import prefixes
 from infra_runtime.contract.cloudflare_phases import (
     CACHE,
@@ -75,7 +75,7 @@ def names(account: Account) -> str:
     arn = account.resource("Platform", "AWS::ElasticLoadBalancingV2::LoadBalancer")
     balancer = elb.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]["DNSName"]
     elsewhere = [account.environment.domains.media]
-    balanced = set(balanced_hosts(account.environment)) - set(account.environment.domains.redirects)
+    balanced = set(load_balanced_hosts(account.environment)) - set(account.environment.domains.redirects)
     elsewhere += [str(each.host) for each in account.environment.services.values() if each.amplify is not None]
     for host in [*balanced, *elsewhere]:
         record = _record(account, host)
@@ -292,7 +292,7 @@ def origin_lock(account: Account) -> str:
     mutual = production["MutualAuthentication"]
     require(mutual["Mode"] == "verify", f"mutual TLS is {mutual['Mode']}")
     authority = _authority(account)
-    hosts = [str(each.host) for each in services.balanced(account.environment).values()]
+    hosts = [str(each.host) for each in services.load_balanced(account.environment).values()]
     for host in hosts:
         association = account.zone.associations.get(host) or {}
         require(association.get("enabled"), f"Cloudflare shows no certificate for {host}")

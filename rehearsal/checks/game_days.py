@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config.game_days import Experiment, several
+from config.game_days import Experiment, redundant
 from infra_runtime.contract.names import stack_name
 from ops.console import Console
 from ops.game_days import GameDayPlace, run
@@ -148,7 +148,7 @@ def missing(place: GameDayPlace) -> list[str]:
     """Services that have fewer tasks than they always have."""
     return [
         name
-        for name, each in several(place.environment).items()
+        for name, each in redundant(place.environment).items()
         if _service(place, name)["runningCount"] < each.min_tasks
     ]
 

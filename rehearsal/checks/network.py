@@ -1,6 +1,6 @@
 """Checks of the network and of the load balancer."""
 
-from config.previews import balanced_hosts
+from config.previews import load_balanced_hosts
 from rehearsal.account import Account
 from rehearsal.checks.assertions import require
 
@@ -98,5 +98,5 @@ def hosts(account: Account) -> str:
         for condition in rule["Conditions"]
         for host in condition.get("HostHeaderConfig", {}).get("Values", []) or condition.get("Values", [])
     )
-    require(hosts == sorted(balanced_hosts(account.environment)), f"hosts {hosts}")
+    require(hosts == sorted(load_balanced_hosts(account.environment)), f"hosts {hosts}")
     return f"{', '.join(hosts)}; any other host gets 404"

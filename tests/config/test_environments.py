@@ -142,7 +142,7 @@ MALFORMED = [
     ("reading where it is written", "[media]", "[redis.instances.next.upstash]\ncredentials_secret = 'x'\n"
      "region = 'eu-west-1'\nread_regions = ['eu-west-1']\n[media]", "redis.instances.next.upstash.read_regions", "other than"),
     ("a URL for the name of its secret", "[media]", f"[redis.instances.next.external]\nports = [6379]\n"
-     f"url_secret = 'rediss://u:{SECRET}@h:6379'\n[media]", "redis.instances.next.external.url_secret", "it would be read"),
+     f"url_secret = 'rediss://u:{SECRET}@h:6379'\n[media]", "redis.instances.next.external.url_secret", "as a URL, this value is valid"),
     ("a bad URL for the name of its secret", "[media]", f"[redis.instances.next.external]\nports = [6379]\n"
      f"url_secret = 'rediss://u:{SECRET}@h@h:6379'\n[media]", "redis.instances.next.external.url_secret", "one @ at most"),
     ("a name that ECS takes for a whole ARN", "[media]", "[redis.instances.next.external]\nports = [6379]\n"
@@ -352,7 +352,7 @@ def test_an_environment_that_is_gone_is_no_longer_waited_for(environments: Path)
     assert "staging.toml" in found
     assert 'delivery.after = "dev"' in found
     (environments / "staging.toml").unlink()
-    assert any("no such key where it is deployed first" in each for each in problems(environments))
+    assert any("absent where it is deployed first" in each for each in problems(environments))
 
 
 def test_an_unknown_environment_is_reported_with_the_nearest_name() -> None:

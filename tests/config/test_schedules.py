@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.schedules import NoSchedule, longest_gap
+from config.schedules import InvalidSchedule, longest_gap
 
 _HOUR, _DAY = 60, 24 * 60
 
@@ -30,5 +30,5 @@ def test_the_longest_pause_of_a_schedule_is_known(schedule: str, minutes: int) -
     "cron(0 3 31 FEB ? *)", "cron(0 3 * * ?)", "cron(0 3 ? * 8 *)", "cron(0 3 * * ? 2020)",
 ])  # fmt: skip
 def test_what_is_no_schedule_is_refused(schedule: str) -> None:
-    with pytest.raises(NoSchedule, match="rate"):
+    with pytest.raises(InvalidSchedule, match="rate"):
         longest_gap(schedule)

@@ -86,8 +86,8 @@ def test_a_third_of_three_tasks_is_one_and_so_is_a_third_of_two(name: str, mode:
 def test_without_redundancy_there_is_nothing_to_show(loaded: dict[str, Environment]) -> None:
     assert [each.name for each in game_days.of(loaded["dev"]) if each.action] == []
     assert {each.action for each in game_days.of(loaded["production"])} >= set(game_days.Action)
-    assert all(each.min_tasks > 1 for each in game_days.several(loaded["staging"]).values())
-    assert services.balanced(loaded["dev"]), "there is a service, with one task"
+    assert all(each.min_tasks > 1 for each in game_days.redundant(loaded["staging"]).values())
+    assert services.load_balanced(loaded["dev"]), "there is a service, with one task"
 
 
 def _several(value: Any) -> list[Any]:

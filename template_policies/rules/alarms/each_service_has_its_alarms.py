@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from config.model import routes
-from config.services import balanced, hosts, on_ecs, released, words
+from config.services import hosts, load_balanced, on_ecs, released, words
 from template_policies import Failure, Graph, Violation, policy
 from template_policies.alarms import ALARM, COMPOSITE
 
@@ -62,7 +62,7 @@ def check(graph: Graph) -> Iterator[Violation]:
     wanted = list(ALWAYS)
     environment = graph.environment
     wanted += [f"{words(name)}{what}" for name in on_ecs(environment) for what in OF_SERVICE]
-    wanted += [f"{words(name)}{what}" for name in balanced(environment) for what in OF_BALANCED]
+    wanted += [f"{words(name)}{what}" for name in load_balanced(environment) for what in OF_BALANCED]
     wanted += [what.format(words(name)) for name in hosts(environment) for what in OF_HOST]
     wanted += [
         f"{words(name)}Objective{what}{pace}{window}"

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from config.previews import balanced_hosts, certified_hosts, hosts, slots
+from config.previews import certified_hosts, hosts, load_balanced_hosts, slots
 from config.services import hosts as own_hosts
 from template_policies import Failure, Graph, Violation, policy
 from template_policies.cloudflare import KIND, named
@@ -34,7 +34,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield where.violation("Document", f"has {each.get('host')} as {each.get('type')}, must be CNAME")
         host, leads = str(each.get("host")), str(each.get("content"))
         service = environment.domains.redirects.get(host)
-        is_balanced = service is None and host in balanced_hosts(environment)
+        is_balanced = service is None and host in load_balanced_hosts(environment)
         if is_balanced and not leads.startswith("{Platform/LoadBalancer"):
             yield where.violation("Document", f"leads {host} to {leads}, must lead to the load balancer")
         if service is not None and leads != own_hosts(environment)[service]:
