@@ -23,8 +23,8 @@ from ops.effects.template import (
 
 Resource = Mapping[str, Any]
 Properties = Mapping[str, Any]
-# Attributes whose value an update changes, and not only a replacement.
-_MOVING = frozenset(
+# Attributes whose value changes with an update, too, and not only with a replacement.
+_CHANGED_BY_UPDATES = frozenset(
     {("AWS::EC2::LaunchTemplate", "LatestVersionNumber"), ("AWS::EC2::LaunchTemplate", "DefaultVersionNumber")}
 )
 
@@ -50,10 +50,11 @@ class ResourceChange:
     new: Resource | None
     """None for a resource that was removed from the code."""
     properties: tuple[str, ...] = ()
-    """That differ, or whose references lead somewhere else; policies of the resource, too."""
+    """Properties that differ, or refer to something that changes; also DeletionPolicy and UpdateReplacePolicy."""
     replaced_by: tuple[str, ...] = ()
     """Those of them that replace the resource."""
     may_replace: tuple[str, ...] = ()
+    """Those of them that replace it under some condition."""
     causes: tuple[str, ...] = ()
     """Replaced resources (logical ids) and changed exports that its properties refer to."""
 
@@ -77,7 +78,7 @@ class MovedExport:
     stack: str
     name: str
     importers: tuple[str, ...]
-    """Stacks that have it now."""
+    """Stacks that import it now."""
     is_gone: bool
     because: str
     """What replaces the resource behind it; "" where the output itself differs."""
@@ -105,7 +106,7 @@ def _at(resource: Resource | None, path: tuple[str, ...]) -> Any:
 
 
 def difference(before: Templates, after: Templates) -> Difference:
-    """Stacks that `after` lacks are not part of it: no deployment touches them."""
+    """Ignores stacks that only `before` has: no deployment touches them."""
     importers: dict[str, list[str]] = {}
     for stack, template in before.items():
         for name in set(imports(template)):
@@ -147,7 +148,7 @@ class _Stack:
     """Those that may be replaced."""
 
     def changes(self) -> Iterator[ResourceChange]:
-        """New and changed ones first, then those that go: CloudFormation removes at the end of an update."""
+        """New and changed resources, then the removed ones: CloudFormation deletes at the end of an update."""
         old, new = resources(self.old), resources(self.new)
         common = [name for name in new if name in old]
         found = self._settled(common)
@@ -170,7 +171,7 @@ class _Stack:
             replaced = {name: name for name, change in found.items() if change.replacement is Replacement.YES} | {
                 f"{name}.{attribute}": name
                 for name, change in found.items()
-                for type_, attribute in _MOVING
+                for type_, attribute in _CHANGED_BY_UPDATES
                 if change.type == type_
             }
             if (replaced.keys(), perhaps) == (self._replaced.keys(), self._perhaps):
@@ -230,7 +231,7 @@ class _Stack:
         yield from dict.fromkeys([*found, *(name for name in imports(node) if name in self.moved)])
 
     def exports(self) -> Iterator[tuple[str, str, bool]]:
-        """(name, the reason, whether it is gone) of each export that is not as before."""
+        """(name, reason, whether it is removed) of each export that changes."""
         old, new = exports(self.old), exports(self.new)
         before, after = self._meaning(self.old, {}), self._meaning(self.new, self._replaced)
         for name, value in old.items():
@@ -296,7 +297,7 @@ def _replacing(type_: str, old: Properties, new: Properties) -> tuple[tuple[str,
 
 
 def _has_other_hosts(old: Properties, new: Properties) -> bool:
-    """infra_runtime.validated_certificate asks ACM for another certificate then."""
+    """If so, infra_runtime.validated_certificate requests another certificate from ACM."""
     was, is_ = (set(json.loads(each["Document"])["hosts"]) for each in (old, new))
     return was != is_
 
@@ -314,7 +315,8 @@ def _differs(pointer: schemas.Pointer, old: Properties, new: Properties) -> bool
 
 
 def _values(node: Any, pointer: schemas.Pointer) -> Iterator[Any]:
-    """What is at the path, in every item of a list. A function on the way is all that can be known."""
+    """The values at the path, in every item of a list. Stops at an intrinsic function, whose value is unknown, and
+    yields it."""
     if not pointer or (
         node is not None
         and is_function({k: v for k, v in node.items() if k != "\0"} if isinstance(node, Mapping) else node)

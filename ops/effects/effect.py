@@ -1,8 +1,13 @@
 """One effect of a deployment, as a reviewer reads it."""
 
+import json
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
+from typing import Any
+
+from ops.effects.changes import ResourceChange
+from ops.effects.template import plain
 
 
 class Impact(IntEnum):
@@ -43,3 +48,36 @@ class Effect:
         """As an acknowledgement names it."""
         digest = sha256(f"{self.properties}{self.what}{self.values}".encode()).hexdigest()[:6]
         return "/".join(part for part in (self.stack, self.resource, f"{self.kind}-{digest}") if part)
+
+
+def effect_of(
+    change: ResourceChange,
+    severity: Impact,
+    kind: str,
+    what: str,
+    consequence: str,
+    *,
+    procedure: str = "",
+    properties: tuple[str, ...] | None = None,
+) -> Effect:
+    """The effect of a changed resource. `properties` are those that it names; by default all that differ."""
+    named = change.properties if properties is None else properties
+    return Effect(
+        severity=severity,
+        kind=kind,
+        stack=change.stack,
+        resource=change.logical_id,
+        type=change.type,
+        properties=named,
+        what=what,
+        consequence=consequence,
+        procedure=procedure,
+        values=json.dumps([_values(each, named) for each in (change.old, change.new)], sort_keys=True),
+    )
+
+
+def _values(resource: Any, properties: tuple[str, ...]) -> Any:
+    if resource is None:
+        return None
+    found = {**resource.get("Properties", {}), "DeletionPolicy": resource.get("DeletionPolicy")}
+    return plain({key: found.get(key.partition("/")[0]) for key in properties}, {})

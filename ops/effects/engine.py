@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 from ops.effects.changes import Difference, ResourceChange, difference
-from ops.effects.effect import Effect, Impact
+from ops.effects.effect import Effect, Impact, effect_of
 from ops.effects.order import order
 from ops.effects.rules import access, addresses, databases, in_use, leaving, names, replaced, tasks, traffic
-from ops.effects.rules.making import of
 from ops.effects.template import Templates
 
 
@@ -47,9 +46,9 @@ def _of_change(change: ResourceChange, compared: Difference) -> Iterator[Effect]
 
 def _unremarkable(change: ResourceChange) -> Effect:
     if change.old is None:
-        return of(change, Impact.SAFE, "new", "is new", "None.")
+        return effect_of(change, Impact.SAFE, "new", "is new", "None.")
     if change.new is None:
-        return of(change, Impact.SAFE, "deleted", "goes", "None that is known.")
-    return of(
+        return effect_of(change, Impact.SAFE, "deleted", "goes", "None that is known.")
+    return effect_of(
         change, Impact.SAFE, "changed", f"changes in place ({', '.join(change.properties)})", "None that is known."
     )

@@ -99,9 +99,9 @@ def chosen(node: Any, holds: Mapping[str, bool]) -> Any:
 
 
 def plain(node: Any, meaning: Mapping[str, str]) -> Any:
-    """In a form in which equal means equal to CloudFormation: "100" is 100, "true" is true.
+    """In a normal form: equal values are equal to CloudFormation, too. "100" is 100, "true" is true.
 
-    `meaning` tells of references by their JSON what stands behind them: a parameter's definition, a replaced resource.
+    `meaning` has what a reference resolves to, by its name: a parameter's definition, a replaced resource.
     """
     if isinstance(node, list):
         return [plain(each, meaning) for each in node]

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.effects.changes import ResourceChange
-from ops.effects.effect import Effect, Impact
-from ops.effects.rules.making import of
+from ops.effects.effect import Effect, Impact, effect_of
 from ops.effects.template import values
 
 _DOCUMENTS = ("PolicyDocument", "AssumeRolePolicyDocument", "KeyPolicy", "ResourcePolicy", "RepositoryPolicyText")
@@ -43,14 +42,14 @@ def _permissions(change: ResourceChange) -> Iterator[Effect]:
     if more := after - before:
         blank = any(each.action in ("*", "iam:*") and not each.principal for each in more)
         anybody = any(each.principal in _ANYBODY and not each.condition for each in more)
-        yield of(
+        yield effect_of(
             change, Impact.DANGEROUS if blank or anybody else Impact.LOOK, "allows", f"allows {_named(more)}",
             "Anybody on the internet may do it." if anybody else "More access than before.",
             procedure="name the actions and who needs them" if blank or anybody else "",
         )  # fmt: skip
     if change.new is not None and (less := before - after):
         consequence = "Calls that relied on it are denied."
-        yield of(change, Impact.LOOK, "allows-less", f"does not allow {_named(less)} any more", consequence)
+        yield effect_of(change, Impact.LOOK, "allows-less", f"does not allow {_named(less)} any more", consequence)
 
 
 def _named(found: set[_Allowed]) -> str:
@@ -83,7 +82,7 @@ def _each(node: Any) -> list[Any]:
 
 def _alarms(change: ResourceChange) -> Iterator[Effect]:
     if change.new is None:
-        yield of(change, Impact.LOOK, "unwatched", "is removed", "No one is notified any more when it happens.")
+        yield effect_of(change, Impact.LOOK, "unwatched", "is removed", "No one is notified any more when it happens.")
         return
     if change.old is None:
         return
@@ -96,7 +95,7 @@ def _alarms(change: ResourceChange) -> Iterator[Effect]:
         "Threshold",
     )
     if changed := tuple(name for name in change.properties if name in named):
-        yield of(
+        yield effect_of(
             change, Impact.LOOK, "watched", f"fires on another condition ({', '.join(changed)})",
             "People are notified earlier, later, or not at all.", properties=changed,
         )  # fmt: skip

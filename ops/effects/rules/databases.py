@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ops.effects.changes import ResourceChange
-from ops.effects.effect import Effect, Impact
-from ops.effects.rules.making import of
+from ops.effects.effect import Effect, Impact, effect_of
 
 # API references, ModifyDBSubnetGroup and ModifyCacheSubnetGroup.
 _SUBNET_GROUPS = {
@@ -26,7 +25,7 @@ def effects(change: ResourceChange) -> Iterator[Effect]:
         yield from _version(change, "AWS::RDS::DBInstance")
         yield from _instance(change)
     elif change.type == "AWS::RDS::DBParameterGroup" and "Parameters" in change.properties:
-        yield of(
+        yield effect_of(
             change, Impact.LOOK, "parameters", "has other parameters",
             "A static parameter takes effect when the database restarts, which CloudFormation may do at once.",
             procedure=_QUIET, properties=("Parameters",),
@@ -43,7 +42,7 @@ def effects(change: ResourceChange) -> Iterator[Effect]:
 def _subnets(change: ResourceChange) -> Iterator[Effect]:
     was, is_ = change.was("SubnetIds"), change.is_("SubnetIds")
     if isinstance(was, list) and isinstance(is_, list) and any(each not in is_ for each in was):
-        yield of(
+        yield effect_of(
             change, Impact.DANGEROUS, "zones", "loses a subnet",
             "If a node is in that zone, AWS refuses (SubnetAlreadyInUse, SubnetInUse), and the stack is rolled back.",
             procedure=_SUBNET_GROUPS[change.type], properties=("SubnetIds",),
@@ -55,14 +54,14 @@ def _storage(change: ResourceChange) -> Iterator[Effect]:
     if was is None or is_ is None or was == is_:
         return
     if is_ < was:
-        yield of(
+        yield effect_of(
             change, Impact.IMPOSSIBLE, "refused", f"would shrink from {was:g} to {is_:g} GiB",
             "RDS cannot shrink storage; the stack is rolled back.",
             procedure=f"leave it at {was:g} GiB; for less, copy the data into a new database",
             properties=("AllocatedStorage",),
         )  # fmt: skip
     else:
-        yield of(
+        yield effect_of(
             change, Impact.LOOK, "grows", f"grows from {was:g} to {is_:g} GiB",
             "Storage is slower while RDS optimizes it. For six hours RDS refuses another change of storage.",
             properties=("AllocatedStorage",),
@@ -80,7 +79,7 @@ def _version(change: ResourceChange, type_: str) -> Iterator[Effect]:
     is_major, is_back = old[0] != new[0], new[:length] < old[:length]
     if service == "RDS" and is_major and str(change.is_("AllowMajorVersionUpgrade")).lower() != "true":
         # `infra doctor` reads which version runs: only a template that says the same can be deployed.
-        yield of(
+        yield effect_of(
             change, Impact.DANGEROUS, "version", f"would go {'back ' if is_back else ''}from version {was} to {is_}",
             f"RDS refuses, and the stack is rolled back, unless {is_} runs already.",
             procedure=f"first `infra database upgrade ENV {'--back' if is_back else f'--to {is_}'}`, then deploy this",
@@ -88,13 +87,13 @@ def _version(change: ResourceChange, type_: str) -> Iterator[Effect]:
         )  # fmt: skip
         return
     if is_back:
-        yield of(
+        yield effect_of(
             change, Impact.IMPOSSIBLE, "refused", f"would go back from version {was} to {is_}",
             f"{service} cannot downgrade; the stack is rolled back.",
             procedure=f"leave {was}, or restore a backup into a new one of {is_}", properties=("EngineVersion",),
         )  # fmt: skip
         return
-    yield of(
+    yield effect_of(
         change, Impact.DANGEROUS, "interrupted", f"is upgraded from {was} to {is_}, at once",
         _of_upgrade(change, service, is_major=is_major),
         procedure=_QUIET, properties=("EngineVersion",),
@@ -121,7 +120,7 @@ def _instance(change: ResourceChange) -> Iterator[Effect]:
     was, is_ = change.was("DBInstanceClass"), change.is_("DBInstanceClass")
     has_standby = str(change.was("MultiAZ")).lower() == "true"
     if was != is_:
-        yield of(
+        yield effect_of(
             change, Impact.DANGEROUS, "interrupted", f"changes from {was} to {is_}, at once",
             "It fails over to its standby: one to two minutes without a database."
             if has_standby
@@ -130,20 +129,20 @@ def _instance(change: ResourceChange) -> Iterator[Effect]:
         )  # fmt: skip
     if "DBParameterGroupName" in change.properties:
         # Template reference of the type, DBParameterGroupName.
-        yield of(
+        yield effect_of(
             change, Impact.DANGEROUS, "interrupted", "takes another parameter group, at once",
             "CloudFormation restarts it if any parameter of the group is static: users get errors for a minute.",
             procedure=_QUIET, properties=("DBParameterGroupName",),
         )  # fmt: skip
     if has_standby and str(change.is_("MultiAZ")).lower() != "true":
-        yield of(
+        yield effect_of(
             change, Impact.LOOK, "less-available", "loses its standby",
             "When its zone or its host fails, users are without a database until a backup is restored.",
             properties=("MultiAZ",),
         )  # fmt: skip
     days = _number(change.was("BackupRetentionPeriod")), _number(change.is_("BackupRetentionPeriod"))
     if days[0] is not None and days[1] is not None and days[1] < days[0]:
-        yield of(
+        yield effect_of(
             change, Impact.DANGEROUS if not days[1] else Impact.LOOK, "less-recoverable",
             f"keeps {days[1]:g} days of backups instead of {days[0]:g}",
             "Older states can never be restored again."
@@ -152,12 +151,12 @@ def _instance(change: ResourceChange) -> Iterator[Effect]:
             properties=("BackupRetentionPeriod",),
         )  # fmt: skip
     if str(change.is_("PubliclyAccessible")).lower() == "true" != str(change.was("PubliclyAccessible")).lower():
-        yield of(
+        yield effect_of(
             change, Impact.DANGEROUS, "open", "gets a public address", "The internet reaches the database's port.",
             procedure="leave it private", properties=("PubliclyAccessible",),
         )  # fmt: skip
     if change.was("CACertificateIdentifier") != change.is_("CACertificateIdentifier"):
-        yield of(
+        yield effect_of(
             change, Impact.DANGEROUS, "interrupted", "gets a certificate of another authority",
             "RDS may restart it, and clients that do not trust the new authority cannot connect.",
             procedure="first release services that trust both, then deploy in a quiet hour",
@@ -168,7 +167,7 @@ def _instance(change: ResourceChange) -> Iterator[Effect]:
 def _nodes(change: ResourceChange) -> Iterator[Effect]:
     if change.was("CacheNodeType") != change.is_("CacheNodeType"):
         has_replica = _has_replica(change)
-        yield of(
+        yield effect_of(
             change, Impact.LOOK if has_replica else Impact.DANGEROUS, "interrupted",
             f"changes from {change.was('CacheNodeType')} to {change.is_('CacheNodeType')}, at once",
             "It fails over: seconds of errors, in which rate limits are not enforced."
@@ -178,13 +177,13 @@ def _nodes(change: ResourceChange) -> Iterator[Effect]:
         )  # fmt: skip
     was, is_ = _number(change.was("NumCacheClusters")), _number(change.is_("NumCacheClusters"))
     if was is not None and is_ is not None and is_ < was:
-        yield of(
+        yield effect_of(
             change, Impact.LOOK, "less-available", f"has {is_:g} nodes instead of {was:g}",
             "It survives the loss of fewer zones.", properties=("NumCacheClusters",),
         )  # fmt: skip
     was, is_ = _number(change.was("NumNodeGroups")), _number(change.is_("NumNodeGroups"))
     if was is not None and is_ is not None and was != is_:
-        yield of(
+        yield effect_of(
             change, Impact.DANGEROUS, "interrupted", f"is resharded from {was:g} to {is_:g} shards",
             "Slots move while it serves: slower answers, for minutes to hours.", procedure=_QUIET,
             properties=("NumNodeGroups",),
@@ -195,7 +194,7 @@ def _upstash(change: ResourceChange) -> Iterator[Effect]:
     was, is_ = (json.loads(each) for each in (change.was("Document"), change.is_("Document")))
     for name, verb in (("region", "move"), ("name", "be renamed")):
         if was[name] != is_[name]:
-            yield of(
+            yield effect_of(
                 change, Impact.IMPOSSIBLE, "refused", f"would {verb} from {was[name]} to {is_[name]}",
                 "The custom resource refuses, as the data would stay behind, and the stack is rolled back.",
                 procedure="add another instance, switch to it, remove this one (docs/runbooks/redis-migrate.md)",

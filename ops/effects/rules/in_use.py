@@ -32,7 +32,7 @@ def effects(export: MovedExport, *, has_order: bool) -> Iterator[Effect]:
 
 def _otherwise(export: MovedExport) -> str:
     if export.because:
-        return f"as for {export.because}"
+        return f"see the effect on {export.because}"
     if any(each.endswith("-redis") for each in (export.stack, *export.importers)):
         return ANOTHER_REDIS
     return "in two deployments: docs/runbooks/remove-an-export.md"

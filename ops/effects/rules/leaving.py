@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ops.effects.changes import Difference, ResourceChange
-from ops.effects.effect import Effect, Impact
-from ops.effects.rules.making import of
+from ops.effects.effect import Effect, Impact, effect_of
 from ops.effects.rules.replaced import ANOTHER_REDIS, DATA, KEPT, identity, once
 from ops.effects.template import Template, resources
 
@@ -55,7 +54,7 @@ def _gone(change: ResourceChange, policy: str, difference: Difference) -> Iterat
         }.get(policy, f"The {kind} stays outside every stack, and is billed.")
         successor = _same_kind(change, difference)
         what = f"is not in the code any more (DeletionPolicy {policy})"
-        yield of(
+        yield effect_of(
             change,
             Impact.DANGEROUS,
             "gone",
@@ -68,16 +67,16 @@ def _gone(change: ResourceChange, policy: str, difference: Difference) -> Iterat
             else "first a backup, then its runbook",
         )
     elif change.type in _SERVING and policy not in KEPT:
-        yield of(
+        yield effect_of(
             change, Impact.DANGEROUS, "gone", "is not in the code any more", "Users cannot reach what it served.",
             procedure="first move its users elsewhere",
         )  # fmt: skip
     elif change.type.startswith("Custom::"):
-        yield of(
+        yield effect_of(
             change, Impact.LOOK, "gone", "is not in the code any more", "Its function deletes what it has created.",
         )  # fmt: skip
     elif policy in KEPT and change.type in BILLED:
-        yield of(
+        yield effect_of(
             change, Impact.LOOK, "left", f"leaves the stack and stays (DeletionPolicy {policy})",
             "It keeps running outside every stack, and is billed.", procedure="delete it by hand when it is not needed",
         )  # fmt: skip
@@ -112,7 +111,7 @@ def _taken(change: ResourceChange, difference: Difference) -> Iterator[Effect]:
             now = each if not is_kept else resources(difference.after[stack])[logical_id]
             if is_kept and not _shared(wanted, identity(change.type, now)) and goes_first:
                 continue
-            yield of(
+            yield effect_of(
                 change, Impact.IMPOSSIBLE, "exists", f"is new and named {shared}, as {stack}/{logical_id} still is",
                 "The service refuses a second one of that name, and the stack is rolled back.",
                 procedure="another name; or, if the resource was moved or renamed, give it its logical id back",
@@ -126,7 +125,7 @@ def _duplicate(change: ResourceChange, difference: Difference) -> Iterator[Effec
     leaving = [each for each in difference.changes if each.new is None and each.stack == change.stack]
     for each in leaving:
         if wanted and each.type == change.type and once(each.type, each.old) == wanted:
-            yield of(
+            yield effect_of(
                 change, Impact.IMPOSSIBLE, "exists", f"is new and the same as {each.logical_id}, which goes later",
                 "The service refuses a second one, and the stack is rolled back.",
                 procedure="give it its logical id back; else remove it in one deployment and add it in the next",
@@ -139,14 +138,14 @@ def _shared(one: Mapping[str, str], other: Mapping[str, str]) -> str:
 
 def _policies(change: ResourceChange, was: str, is_: str) -> Iterator[Effect]:
     if was != is_ and was in KEPT and is_ not in KEPT:
-        yield of(
+        yield effect_of(
             change, Impact.DANGEROUS, "unprotected", f"loses its DeletionPolicy {was}",
             "Removing it from the code, or destroying the stack, then deletes its data.",
             procedure="keep it, unless the data is disposable", properties=("DeletionPolicy",),
         )  # fmt: skip
     protection = change.was("DeletionProtection"), change.is_("DeletionProtection")
     if _is_true(protection[0]) and not _is_true(protection[1]):
-        yield of(
+        yield effect_of(
             change, Impact.DANGEROUS, "unprotected", "loses its deletion protection",
             "A deletion by mistake would succeed.", procedure="keep it, unless you want to destroy it",
             properties=("DeletionProtection",),

@@ -7,8 +7,7 @@ from typing import Any
 
 from config.previews import is_preview
 from ops.effects.changes import ResourceChange
-from ops.effects.effect import Effect, Impact
-from ops.effects.rules.making import of
+from ops.effects.effect import Effect, Impact, effect_of
 
 _CERTIFICATE = "Custom::ValidatedCertificate"
 _DECLARED = "Custom::Cloudflare"
@@ -27,7 +26,7 @@ def effects(change: ResourceChange) -> Iterator[Effect]:
 def _certificate(change: ResourceChange, was: list[str], is_: list[str]) -> Iterator[Effect]:
     if lost := [host for host in was if host not in is_ and not is_preview(host)]:
         named = ", ".join(lost)
-        yield of(
+        yield effect_of(
             change, Impact.DANGEROUS, "uncertified", f"is replaced by one without {named}",
             f"Cloudflare answers {named} with 526 from then on, as DNS points to the load balancer until the "
             "stack Edge is deployed.",
@@ -43,7 +42,7 @@ def _records(
     lost = [host for host in was if host not in is_ and not is_preview(host)]
     if lost:
         named = ", ".join(lost)
-        yield of(
+        yield effect_of(
             change, Impact.DANGEROUS, "unnamed", f"no longer have {named}",
             "Browsers cannot resolve this host, and links to it break.",
             procedure="redirect it to a service with `domains.redirects`, unless it is no longer used",
@@ -52,12 +51,14 @@ def _records(
     for host, each in is_.items():
         if host in was and was[host]["content"] != each["content"]:
             what = f"point {host} to {each['content']} instead of {was[host]['content']}"
-            told = "Users reach the new target from then on."
-            yield replace(of(change, Impact.LOOK, "leads", what, told, properties=("Document",)), host=host)
+            consequence = "Users reach the new target from then on."
+            yield replace(
+                effect_of(change, Impact.LOOK, "leads", what, consequence, properties=("Document",)), host=host
+            )
 
 
 def records(resource: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Declared DNS records by their hosts; references stand in them as what they refer to."""
+    """Declared DNS records by their hosts; a reference is replaced by what it refers to."""
     return _by_host(_document(resource["Properties"]["Document"]))
 
 
@@ -66,7 +67,7 @@ def _by_host(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _document(value: Any) -> Mapping[str, Any]:
-    """A declaration of ours; references stand in it as what they refer to. Empty if it is none."""
+    """A declaration of ours, each reference replaced by what it refers to. Empty if `value` is none."""
     try:
         found = json.loads(_flat(value))
     except ValueError:

@@ -6,8 +6,7 @@ from typing import Any
 
 from ops.effects import schemas
 from ops.effects.changes import Replacement, ResourceChange
-from ops.effects.effect import Effect, Impact
-from ops.effects.rules.making import of
+from ops.effects.effect import Effect, Impact, effect_of
 from ops.effects.template import plain
 
 DATA: Mapping[str, str] = {
@@ -65,14 +64,14 @@ def effects(change: ResourceChange) -> Iterator[Effect]:
     if change.old is None or change.new is None:
         return
     if change.old["Type"] != change.type:
-        yield of(
+        yield effect_of(
             change, Impact.IMPOSSIBLE, "type", f"was {change.old['Type']}",
             'CloudFormation refuses the whole stack: "Update of resource type is not permitted".',
             procedure="give the new resource another logical id", properties=("Type",),
         )  # fmt: skip
         return
     if refused := tuple(name for name in _REFUSED.get(change.type, ()) if name in change.properties):
-        yield of(
+        yield effect_of(
             change, Impact.IMPOSSIBLE, "refused", f"would change ({', '.join(refused)})",
             "The service refuses this for an existing resource, and the stack is rolled back.",
             procedure="add a new one under another logical id, and move the data", properties=refused,
@@ -91,7 +90,7 @@ def effects(change: ResourceChange) -> Iterator[Effect]:
             severity, procedure = Impact.DANGEROUS, ANOTHER_REDIS if is_redis else asked
         else:
             severity, procedure = Impact.LOOK, asked
-        yield of(
+        yield effect_of(
             change,
             severity,
             "may-be-replaced",
@@ -117,7 +116,7 @@ def _replaced(change: ResourceChange) -> Effect:
         severity, procedure = Impact.DANGEROUS, "create the new one under another name, move the traffic, then remove"
     else:
         severity, procedure = Impact.SAFE if change.type in _UNNOTICED else Impact.LOOK, ""
-    return of(
+    return effect_of(
         change, severity, "replaced", what, _consequence(change), procedure=procedure, properties=change.replaced_by
     )
 
@@ -147,7 +146,7 @@ def _named(change: ResourceChange) -> Iterator[Effect]:
         return
     for name, value in identity(change.type, change.new).items():
         if identity(change.type, change.old).get(name) == value:
-            yield of(
+            yield effect_of(
                 change, Impact.IMPOSSIBLE, "exists",
                 f"would have to be replaced ({_reason(change, change.replaced_by)}) and keeps its name, {value}",
                 'CloudFormation refuses: "cannot update a stack when a custom-named resource requires replacing".',

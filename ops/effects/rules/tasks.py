@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ops.effects.changes import Difference, ResourceChange
-from ops.effects.effect import Effect, Impact
-from ops.effects.rules.making import of
+from ops.effects.effect import Effect, Impact, effect_of
 from ops.effects.template import plain, references, resources
 
 _DEFINITION = "AWS::ECS::TaskDefinition"
@@ -21,7 +20,7 @@ def effects(change: ResourceChange, difference: Difference) -> Iterator[Effect]:
         return
     was, is_ = _asked(change.old), _asked(change.new)
     if changed := tuple(sorted({name for _, name in was.keys() | is_.keys() if _differ(was, is_, name)})):
-        yield of(
+        yield effect_of(
             change, Impact.LOOK, "image", f"needs something else of its image ({', '.join(changed)})",
             "New tasks run the current image. If the image does not have what they need, they fail, ECS keeps the old "
             "tasks, and the stack is rolled back; users notice nothing."
@@ -32,11 +31,11 @@ def effects(change: ResourceChange, difference: Difference) -> Iterator[Effect]:
 
 
 def _seed(change: ResourceChange) -> Effect:
-    return of(
+    return effect_of(
         change, Impact.LOOK, "seed",
         f"has another seed ({change.was('Seed')} → {change.is_('Seed')})",
-        "If nothing was released yet, the new image stands in; if its tasks do not start, the stack is rolled back. "
-        "Released images stay.",
+        "If nothing was released yet, the new bootstrap image runs; if its tasks do not start, the stack is rolled "
+        "back. Released images stay.",
         properties=("Seed",),
     )  # fmt: skip
 

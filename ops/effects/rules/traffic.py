@@ -1,12 +1,11 @@
-"""The way of a request from the load balancer to a task, and of a task to the internet."""
+"""Network paths: from the load balancer to a task, and from a task to the internet."""
 
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ops.effects.changes import Difference, Replacement, ResourceChange
-from ops.effects.effect import Effect, Impact
-from ops.effects.rules.making import of
+from ops.effects.effect import Effect, Impact, effect_of
 from ops.effects.template import plain, resources, values
 
 RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
@@ -15,7 +14,7 @@ _GATE = "Custom::HealthPathGate"
 _SECURITY_GROUP = "AWS::EC2::SecurityGroup"
 _RULES = ("AWS::EC2::SecurityGroupIngress", "AWS::EC2::SecurityGroupEgress")
 _EVERYWHERE = frozenset(("0.0.0.0/0", "::/0"))
-# Of a pull request: its next push has an image that answers.
+# Previews are not gated: a pull request's next push has an image that answers.
 _PREVIEW = re.compile(r"-preview\d+$")
 _HEALTH = ("HealthCheckPath", "HealthCheckPort", "HealthCheckProtocol", "Matcher")
 
@@ -41,13 +40,13 @@ def _is_divided(rule: Any) -> bool:
 def _frozen(change: ResourceChange) -> Iterator[Effect]:
     lost = ", ".join(sorted(set(_hosts(change.old)) - set(_hosts(change.new))))
     if change.new is None:
-        yield of(
+        yield effect_of(
             change, Impact.DANGEROUS, "gone", "is not in the code any more",
             f"The load balancer answers requests{f' for {lost}' if lost else ''} with 404.",
             procedure="first point DNS elsewhere; if it was renamed, give it its logical id back",
         )  # fmt: skip
         return
-    yield of(
+    yield effect_of(
         change, Impact.DANGEROUS, "weights", f"is updated ({', '.join(change.properties)})",
         "The template's weights replace those that ECS has set: while green serves, users reach the empty group"
         + (f"; requests for {lost} get 404." if lost else "."),
@@ -74,7 +73,7 @@ def _health(change: ResourceChange, difference: Difference) -> Iterator[Effect]:
         )
         is_gated = changed == ("HealthCheckPath",) and _is_gated(change, difference)
         unnoticed = is_gated or _PREVIEW.search(change.stack)
-        yield of(
+        yield effect_of(
             change, Impact.LOOK if unnoticed else Impact.DANGEROUS, "health",
             f"changes the health check of running tasks{paths}",
             "The deployment asks each running task first. If one does not answer 200, the stack is rolled back before "
@@ -92,20 +91,20 @@ def _is_gated(change: ResourceChange, difference: Difference) -> bool:
 
 
 def _closed(change: ResourceChange, old: Any, difference: Difference) -> Effect:
-    """A port closes with its stack, while a later stack serves on it until that one is deployed in its turn."""
+    """A port closes when its stack is deployed, while a later stack serves on it until its own deployment."""
     if _is_open_by_another(change, difference):
-        return of(change, Impact.SAFE, "deleted", "is removed; another rule opens the same", "None.")
+        return effect_of(change, Impact.SAFE, "deleted", "is removed; another rule opens the same", "None.")
     order = list(difference.after)
     later = [stack for stack in order[order.index(change.stack) + 1 :] if stack in difference.before]
     first, last = old["Properties"].get("FromPort"), old["Properties"].get("ToPort")
     users = [stack for stack in later if any(_within(port, first, last) for port in _ports(difference.before[stack]))]
     if users:
-        return of(
+        return effect_of(
             change, Impact.DANGEROUS, "closed", f"closes port {first} before {', '.join(users)} stops using it",
             "Users get 503 or 504 until the later stack is deployed, and permanently if that deployment fails.",
             procedure="open the new port in one deployment, move the service, close the old one in another",
         )  # fmt: skip
-    return of(change, Impact.LOOK, "network", "admits less traffic", "Connections that need it fail.")
+    return effect_of(change, Impact.LOOK, "network", "admits less traffic", "Connections that need it fail.")
 
 
 def _is_open_by_another(change: ResourceChange, difference: Difference) -> bool:
@@ -128,15 +127,17 @@ def _ends(rule: Any) -> tuple[Any, Any]:
 def _network(change: ResourceChange) -> Iterator[Effect]:
     opened = [each for each in _open_to_all(change.new) if each not in _open_to_all(change.old)]
     if opened:
-        yield of(
+        yield effect_of(
             change, Impact.DANGEROUS, "open", f"opens port {', '.join(opened)} to every address",
             "The whole internet can reach it, as far as routes and network ACLs allow.",
             procedure="name the addresses or the security group that need it",
         )  # fmt: skip
     elif change.type in _RULES and change.old is None:
-        yield of(change, Impact.LOOK, "network", "admits more traffic", "More can be reached than before.")
+        yield effect_of(change, Impact.LOOK, "network", "admits more traffic", "More can be reached than before.")
     elif {"SecurityGroupIngress", "SecurityGroupEgress"} & {*change.properties}:
-        yield of(change, Impact.LOOK, "network", "admits other traffic", "Other addresses or ports can be reached.")
+        yield effect_of(
+            change, Impact.LOOK, "network", "admits other traffic", "Other addresses or ports can be reached."
+        )
 
 
 def _open_to_all(resource: Any) -> list[str]:
@@ -152,7 +153,7 @@ def _addresses(rule: Any) -> Iterator[str]:
 
 
 def _mappings(node: Any) -> Iterator[Any]:
-    """It and all inside: a list of rules may be a function of lists."""
+    """All mappings in `node`: a list of rules may be an intrinsic function of lists."""
     if isinstance(node, dict):
         yield node
     for each in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
@@ -174,7 +175,7 @@ def _rerouted(change: ResourceChange) -> Iterator[Effect]:
     targets = ("NatGatewayId", "InstanceId", "GatewayId", "NetworkInterfaceId")
     moved: Sequence[str] = [name for name in change.properties if name in targets]
     if moved and change.old is not None and change.new is not None:
-        yield of(
+        yield effect_of(
             change, Impact.LOOK, "rerouted", "routes traffic through something else",
             "Open outgoing connections break once, and outgoing requests come from another address.",
             procedure="first allow the new address wherever the old one is allowed", properties=tuple(moved),
