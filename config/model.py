@@ -746,7 +746,7 @@ class Environment(Section):
     jobs: dict[ServiceName, Job] = Field(default={}, description="Jobs by name.")
     bootstrap_image: Annotated[str, AfterValidator(_not_latest)] = Field(
         pattern=r"^[a-z0-9.-]+(/[a-z0-9._-]+)+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$",
-        description="A public Node.js image that stands in until the first release of a service.",
+        description="A public Node.js image that a service runs until its first release.",
         examples=["registry.example.com/library/node:24-alpine"],
     )
     alarms: Alarms

@@ -64,7 +64,7 @@ def _first(name: str, product: str, ordered: Sequence[StackStep], found: Sequenc
             continue
         yield PlannedStep(
             f"deploy {', '.join(names)} alone",
-            # No doctor stands between such a command and the account.
+            # No `infra doctor` runs before such a command.
             " ".join(["They no longer import what an earlier stack drops.", *_dangers(names, found)]),
             _exclusively(name, product, names),
         )

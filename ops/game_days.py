@@ -72,7 +72,7 @@ class GameDayPlace:
 
 
 def show(name: str, environment: Environment, console: Console, *, as_json: bool) -> None:
-    """The experiments that the environment can stand."""
+    """The experiments that the environment has redundancy for."""
     found = game_days.of(environment)
     if as_json:
         print_json(found)

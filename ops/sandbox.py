@@ -26,8 +26,8 @@ FAULTS = {
     "origin": "the load balancer accepts connections and does not answer",
     "rotation": "the database's password is changed, and the secret is not",
     "cloudflare-errors": "Cloudflare answers every request with 502 itself",
-    "s3-throttled": "S3 turns every call away: SlowDown",
-    "secrets-throttled": "Secrets Manager turns every call away: ThrottlingException",
+    "s3-throttled": "S3 throttles every call: SlowDown",
+    "secrets-throttled": "Secrets Manager throttles every call: ThrottlingException",
 }
 """What `infra sandbox break` takes, and what then happens."""
 _ANSWER_SECONDS = 5.0

@@ -1,4 +1,4 @@
-"""A Fargate task with one of our containers. All of them are confined in the same way."""
+"""A Fargate task with one application container, sandboxed like every other one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from infra_constructs.findings import acknowledge
 from infra_constructs.release.image import ReleasedImage
 from infra_constructs.task_preparation import AUTHORITY, prepare
 
-_USER = "1000:1000"  # `node` and `bun` in the official images; any other image need not know it
+_USER = "1000:1000"  # `node` and `bun` in the official images; other images need no such user
 _TMP = "/tmp"  # noqa: S108
 _ARCHITECTURES = {"arm64": ecs.CpuArchitecture.ARM64, "x86_64": ecs.CpuArchitecture.X86_64}
 _STOP_TIMEOUT = cdk.Duration.seconds(60)
@@ -21,15 +21,15 @@ _ENVIRONMENT = {
     "NODE_ENV": "production",
     # The user has no home in most images, and npm, bun and others write into it.
     "HOME": _TMP,
-    # ECS names the task's own address here, and Next.js listens on that alone. Others do not read it: Node's
-    # os.hostname(), Python's socket.gethostname() and Go's os.Hostname() ask the kernel.
+    # ECS would set the task's own host name, and Next.js would listen on its address only. Others do not read it:
+    # Node's os.hostname(), Python's socket.gethostname() and Go's os.Hostname() ask the kernel.
     "HOSTNAME": "0.0.0.0",  # noqa: S104
-    # Beside the authorities that Node.js and Bun bring along. SSL_CERT_FILE would replace them.
+    # In addition to the CA certificates of Node.js and Bun. SSL_CERT_FILE would replace them.
     "NODE_EXTRA_CA_CERTS": AUTHORITY,
     # libpq's, and so psycopg's.
     "PGSSLROOTCERT": AUTHORITY,
 }
-"""What every container has, unless its own settings say otherwise."""
+"""Variables of every container, unless its own settings override them."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class SecretValue:
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerEnvironment:
-    """What the application reads from its environment. Secrets arrive by reference and never stand in a template."""
+    """Environment variables of the application. Secrets are references, so no template contains their values."""
 
     values: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, SecretValue] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class ContainerEnvironment:
 class ContainerTask(Construct):
     """A task definition. Its container writes only to /tmp and `writable`, has no capabilities, and is not root.
 
-    The image need have nothing but the program (infra_constructs.task_preparation).
+    The image needs to contain nothing but the program (infra_constructs.task_preparation).
     """
 
     def __init__(
@@ -123,5 +123,5 @@ class ContainerTask(Construct):
         acknowledge(
             self.definition,
             "AwsSolutions-ECS2",
-            reason="Only names and numbers stand in the environment; every secret arrives by reference.",
+            reason="The variables contain only names and numbers; every secret is a reference.",
         )

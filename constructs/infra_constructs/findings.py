@@ -47,7 +47,7 @@ def acknowledge(scope: IConstruct, finding: str, *, reason: str) -> None:
     `finding` is the rule's id with its detail, as the report prints it: `AwsSolutions-IAM5[Resource::*]`.
 
     Raises `ValueError` when the scope is wider than one resource, the id is not qualified with its pack, or the
-    reason could stand beside any finding.
+    reason would fit any finding.
     """
     own = scope if isinstance(scope, cdk.CfnResource) else scope.node.default_child
     wrong = None

@@ -1,4 +1,4 @@
-"""What happens to data when its stack, or its place in the stack, goes away."""
+"""What happens to data when it is removed from its stack, or the stack is deleted."""
 
 from dataclasses import dataclass
 

@@ -12,7 +12,7 @@ from infra_constructs.function import RuntimeFunction
 
 
 class StickySessions(Construct):
-    """Set and taken away by a function of ours, which leaves the weights of the rules alone
+    """Enabled and disabled by a function of ours, which leaves the weights of the rules alone
     (infra_runtime.sticky_sessions)."""
 
     def __init__(

@@ -15,9 +15,9 @@ from constructs import Construct
 from infra_constructs.alarms.alarm import Severity, add_alarm
 from infra_constructs.webhook import Webhook
 
-# Each sends `aws:SourceAccount`; EventBridge may not.
+# Each of them sends `aws:SourceAccount`; EventBridge perhaps does not.
 _PUBLISHERS = ("cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com")
-_RULES = "events.amazonaws.com"
+_EVENTBRIDGE = "events.amazonaws.com"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class RouteProps:
 
 
 class AlarmTopics(Construct):
-    """`by_severity` has the recipients. E-mail subscribers confirm once, by a link that AWS sends them."""
+    """`by_severity` holds the topics. E-mail subscribers confirm once, by a link that AWS sends them."""
 
     def __init__(
         self, scope: Construct, id_: str, *, routes: Mapping[Severity, RouteProps], slack_workspace: str | None
@@ -52,7 +52,7 @@ class AlarmTopics(Construct):
         # No condition on the source in a key's policy works for EventBridge (SNS developer guide, "Key management").
         key.add_to_resource_policy(
             iam.PolicyStatement(
-                principals=[iam.ServicePrincipal(_RULES)],
+                principals=[iam.ServicePrincipal(_EVENTBRIDGE)],
                 actions=["kms:Decrypt", "kms:GenerateDataKey*"],
                 resources=["*"],
             )
@@ -69,12 +69,12 @@ class AlarmTopics(Construct):
                 enforce_ssl=True,
             )
             for publisher in publishers:
-                # Policies of the topic and, as it is encrypted, of its key.
+                # Extends the topic's policy and, as the topic is encrypted, its key's.
                 topic.grant_publish(publisher)
             topic.add_to_resource_policy(
                 iam.PolicyStatement(
                     # Sources differ on whether EventBridge sends the account to a topic; if it does, it must be ours.
-                    principals=[iam.ServicePrincipal(_RULES, conditions={"StringEqualsIfExists": own_account})],
+                    principals=[iam.ServicePrincipal(_EVENTBRIDGE, conditions={"StringEqualsIfExists": own_account})],
                     actions=["sns:Publish"],
                     resources=[topic.topic_arn],
                 )

@@ -81,7 +81,7 @@ class Worker(Construct):
             QueueScaling(self, "Queue", cluster=cluster, service=self.service, tasks=props.tasks, props=props.queue)
 
     def _ask_when_released(self, image: ReleasedImage, command: Sequence[str]) -> None:
-        """The image that stands in until then has no such command."""
+        """The bootstrap image has no such command."""
         check = {"Command": ["CMD", *command], "Interval": 10, "Timeout": 5, "Retries": 3, "StartPeriod": 60}
         resource = self.task_definition.node.default_child
         assert isinstance(resource, ecs.CfnTaskDefinition)

@@ -98,7 +98,7 @@ def fault(manager: Any, needed: Required) -> str:
 
 
 def restore(name: str) -> str:
-    """The command that takes back a secret's deletion."""
+    """The command that cancels a secret's deletion."""
     return f"aws secretsmanager restore-secret --secret-id {name}"
 
 

@@ -33,13 +33,13 @@ def declarations(name: str, session: boto3.Session) -> Iterator[tuple[str, dict[
 
 
 def text_of(document: Any, *, unknown: str) -> str:
-    """A declaration as it stands in a template, with `unknown` for what only AWS knows."""
+    """A declaration as a template contains it, with `unknown` for what only AWS knows."""
     parts = document["Fn::Join"][1] if isinstance(document, dict) else [document]
     return "".join(part if isinstance(part, str) else unknown for part in parts)
 
 
 class _Known:
-    """Resolves the few intrinsic functions that a declaration has in it."""
+    """Resolves the few intrinsic functions that declarations contain."""
 
     def __init__(self, session: boto3.Session, stack: str) -> None:
         self._cloudformation = session.client("cloudformation")

@@ -11,7 +11,7 @@ import boto3
 import httpx
 
 _ACCOUNT, _ZONE_NAME = "123456789012", "example.com"
-# Values of these keys are secrets, wherever they stand.
+# Values of these keys are secrets, wherever they occur.
 _SECRET = frozenset({"SecretString", "SecretBinary", "SecretAccessKey", "SessionToken", "Value", "text", "value"})
 _HIDDEN = "********"
 _LONGEST_LIST = 20

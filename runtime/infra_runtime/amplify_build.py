@@ -19,7 +19,7 @@ def handler(event: Mapping[str, Any], context: object) -> None:
 
 
 def build(request: Request, amplify: Any) -> Result:
-    """The physical id is the branch's. Nothing is taken back: builds go with their app."""
+    """The physical id is the branch's. Delete does nothing: Amplify deletes builds with their app."""
     app, branch = request.properties["App"], request.properties["Branch"]
     if request.kind != "Delete":
         amplify.start_job(appId=app, branchName=branch, jobType="RELEASE")

@@ -132,7 +132,7 @@ class SiteDomain:
             return
 
     def write_validation(self, zone: str, record: tuple[str, str] | None) -> None:
-        """None takes it away."""
+        """None removes it."""
         records = [{"name": "certificate", "host": record[0], "content": record[1]}] if record else []
         converge(self.api, self._records(Records, zone, self.document["owner"], records), present=True)
 
@@ -178,7 +178,7 @@ class SiteDomain:
 
 
 class _OneOfSeveral(Records):
-    """The edge's stack declares all of them together; here it is about one, and the others are left alone."""
+    """Writes one of the records that the edge's stack declares together, and leaves the others alone."""
 
     def _is_ours(self, record: Mapping[str, Any]) -> bool:
         return record.get("comment") in [self._marker(each["name"]) for each in self.declared["records"]]
@@ -200,11 +200,11 @@ def provide(
         found = _available(domain, zone.id, invocation, is_new=is_new)
     except Exception as error:
         if is_new:
-            # CloudFormation never learns of it.
+            # CloudFormation does not know of it yet, and would not delete it.
             try:
                 _delete(domain)
             except Exception as another:
-                raise type(error)(f"{error}; and what was begun could not be taken back: {another}") from error
+                raise type(error)(f"{error}; and what it had created could not be deleted: {another}") from error
         raise
     if found is None:
         invoke_itself(invocation.following)

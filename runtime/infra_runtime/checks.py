@@ -24,7 +24,7 @@ from infra_runtime.reporting import reported
 
 # From Cloudflare's cache, or on the way into it; DYNAMIC and BYPASS would be S3's bill for every view.
 _CACHEABLE = frozenset({"HIT", "MISS", "EXPIRED", "REVALIDATED", "STALE", "UPDATING"})
-# Cloudflare turns clients without any away.
+# User-Agent. Cloudflare refuses clients without one.
 _NAME = "infra-check/1"
 _SECONDS = 8.0
 _REDIRECTS = 3

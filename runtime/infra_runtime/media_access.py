@@ -107,8 +107,9 @@ def _announce_changes(bucket: str, s3: Any) -> None:
 
 
 def _let_browsers_upload(bucket: str, sites: list[str], s3: Any) -> None:
-    """From pages of our sites, with what the API has signed for them; without sites, from none. S3 takes the first rule
-    that fits: ours stands before others'.
+    """Allows uploads from pages of our sites, with requests that the API has signed; without sites, from none.
+
+    S3 applies the first rule that matches, so ours comes before others'.
     """
     try:
         found = s3.get_bucket_cors(Bucket=bucket)["CORSRules"]

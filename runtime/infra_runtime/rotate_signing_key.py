@@ -1,6 +1,6 @@
 """The access key that the media Worker signs with: the first one, its rotation in four steps, and its end.
 
-CloudFormation's own AccessKey would, once rotated, stand in the way of deleting its user. IAM allows a user two access
+CloudFormation could not delete the user of an AWS::IAM::AccessKey that was rotated. IAM allows a user two access
 keys: the new one works before the Worker gets it, the old one until the next rotation.
 """
 

@@ -14,7 +14,7 @@ _ATTEMPTS = 8
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 _TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 TRANSIENT = frozenset({408, 425, 429, *range(500, 600)})
-# The request never left, or was turned away unread: even a create may be tried again.
+# The request was never sent: even a create may be tried again.
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 

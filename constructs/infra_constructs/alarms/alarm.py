@@ -152,7 +152,7 @@ def runbook_at(scope: Construct, runbook: str) -> str:
 def alarm_description(
     scope: Construct, severity: Severity, description: str, *, runbook: str, link: str | None = None
 ) -> str:
-    """What stands in the message."""
+    """The text that a notification shows."""
     see = f" See: {link}" if link else ""
     return f"{severity.upper()}: {description} Runbook: {runbook_at(scope, runbook)}{see}"
 

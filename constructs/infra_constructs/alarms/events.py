@@ -28,12 +28,12 @@ from infra_runtime.contract.notification import custom
 _ROLLED_BACK = ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 # Ends of a task that neither a deployment nor scaling asked for. `UserInitiated` is a person, or a game day.
 _CRASHES = ("EssentialContainerExited", "TaskFailedToStart", "UserInitiated")
-# The scheduler ends such tasks, under its own code (Amazon ECS Developer Guide, "Stopped tasks error messages").
+# ECS stops unhealthy tasks under a stop code of its own (Amazon ECS Developer Guide, "Stopped tasks error messages").
 _UNHEALTHY = "Task failed "
 
 
 class DatabaseEvents(Construct):
-    """A failover takes a minute or two, and no metric says that there was one."""
+    """Notifies of failovers and failures: a failover takes a minute or two, and no metric shows it."""
 
     def __init__(self, scope: Construct, id_: str, *, database: rds.IDatabaseInstance, topics: Topics) -> None:
         super().__init__(scope, id_)
@@ -47,7 +47,7 @@ class DatabaseEvents(Construct):
                 "source": ["aws.rds"],
                 "detail-type": ["RDS DB Instance Event"],
                 "detail": {
-                    # Not SourceIdentifier: RDS documents it as `rds:` and the identifier, and people see it without.
+                    # Not SourceIdentifier: RDS documents it with the prefix `rds:`, users report it without.
                     "SourceArn": [database.instance_arn],
                     "EventCategories": ["failover", "failure"],
                 },
@@ -61,7 +61,7 @@ class DeploymentEvents(Construct):
     """Notifies of failed deployments of the environment's stacks, which include releases."""
 
     def __init__(self, scope: Construct, id_: str, *, stacks: str, topics: Topics) -> None:
-        """`stacks` is how all of their names begin."""
+        """`stacks` is the prefix of their names."""
         super().__init__(scope, id_)
         _forward(
             self,
@@ -130,7 +130,7 @@ class SiteBuildEvents(Construct):
 
 
 class CrashedTasks(Construct):
-    """ECS forgets a stopped task within the hour, and with it why: the log here does not."""
+    """Logs why tasks stopped, which ECS forgets within the hour, and notifies of crash loops."""
 
     def __init__(self, scope: Construct, id_: str, *, cluster: ecs.ICluster, topics: Topics) -> None:
         super().__init__(scope, id_)
@@ -165,11 +165,11 @@ class CrashedTasks(Construct):
                     "clusterArn": [cluster.cluster_arn],
                     "lastStatus": ["STOPPED"],
                     "$or": [{"stopCode": list(_CRASHES)}, {"stoppedReason": [{"prefix": _UNHEALTHY}]}],
-                    # Not migrations and commands, which are to end.
+                    # Not migrations and one-off commands: they end by themselves.
                     "group": [{"prefix": "service:"}],
                 },
             },
-            # An L1: the L2's target brings a function of CDK's own for the log's policy.
+            # An L1: the L2's target adds a Lambda function of CDK for the log's policy.
             targets=[events.CfnRule.TargetProperty(id="Log", arn=arn)],
         )
         rule.node.add_dependency(self.log)
@@ -184,7 +184,7 @@ class CrashedTasks(Construct):
                 period=cdk.Duration.minutes(5),
                 statistic="Sum",
             ),
-            # A loop goes on; a burst, as of a node that is lost, does not.
+            # A crash loop goes on; a burst, as when AWS loses a host, does not.
             threshold=Threshold(value=0, unit="crashes in 5 minutes", breaches=3, periods=6),
             missing=TreatMissing.NOT_BREACHING,
         )
@@ -202,7 +202,7 @@ def _forward(
     quote: str,
     topics: Topics,
 ) -> None:
-    """`quote` is the path of what is worth reading in the event."""
+    """`quote` is the JSON path of the event's part that the notification quotes."""
     severity = Severity.WARNING
     message = custom(
         f"{severity.upper()}: {title}", f"{description} <quote>", next_steps=[f"Runbook: {runbook_at(scope, runbook)}"]

@@ -1,4 +1,4 @@
-"""Alarms on previews: they do not end, or their databases are not made."""
+"""Alarms on previews that do not end, and on databases of previews that are not created or dropped."""
 
 import aws_cdk as cdk
 from constructs import Construct
@@ -16,12 +16,16 @@ class PreviewAlarms(Construct):
         self, scope: Construct, id_: str, *, control: RuntimeFunction, databases: RuntimeFunction, topics: Topics
     ) -> None:
         super().__init__(scope, id_)
-        fails = {
-            # Tended four times an hour, and each failed run is tried three times.
+        functions = {
+            # It runs four times an hour, and Lambda tries each failed run three times.
             "Control": (control, 6, "Previews do not end on time: their tasks keep running, and slots stay taken."),
-            "Databases": (databases, 0, "A preview's database was not created or not dropped, or the template is old."),
+            "Databases": (
+                databases,
+                0,
+                "A preview's database was not created or not dropped, or the template database is old.",
+            ),
         }
-        for name, (function, tolerated, description) in fails.items():
+        for name, (function, tolerated, description) in functions.items():
             spec = AlarmSpec(
                 runbook="previews",
                 description=description,

@@ -43,7 +43,7 @@ class MediaWorker(Construct):
         self._bucket, self._key = bucket, key
         self._user = iam.User(self, "Reader")
         self._user.add_to_policy(iam.PolicyStatement(actions=["s3:GetObject"], resources=[bucket.arn_for_objects("*")]))
-        # Without it, S3 answers 403 for what is not there, as it does when the key is refused.
+        # Without it, S3 answers 403 for a missing object, as it does for a refused key.
         self._user.add_to_policy(iam.PolicyStatement(actions=["s3:ListBucket"], resources=[bucket.bucket_arn]))
         policy = self._user.node.find_child("DefaultPolicy")
         assert isinstance(policy, iam.Policy)

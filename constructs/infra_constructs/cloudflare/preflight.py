@@ -1,4 +1,4 @@
-"""The gate before the first write into the zone."""
+"""The gate before the first change to the zone."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,9 +8,9 @@ from infra_constructs.cloudflare.provider import CloudflareProvider
 
 
 class Preflight(Construct):
-    """Fails the deployment when token, zone, plan, settings or the room for rules are not as declared.
+    """Fails the deployment if the token, the plan or a setting does not fit what is declared, or rules exceed the plan.
 
-    `rules` are how many of ours each phase will hold, and how many the plan allows.
+    `rules` has for each phase the number of our rules and the plan's limit.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ class ProxiedName:
     """A host name that resolves to Cloudflare's addresses; Cloudflare forwards requests to `origin`."""
 
     name: str
-    """Identifies the record among ours: the same name is the same record."""
+    """Identifies the record among ours, also when its host changes."""
     host: str
     origin: str
 

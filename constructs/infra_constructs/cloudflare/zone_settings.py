@@ -1,4 +1,4 @@
-"""TLS, caching and bot settings of the zone. One environment declares them for all that share the zone."""
+"""TLS, caching and bot settings of the zone. One environment declares them for all environments in the zone."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,7 @@ TLS: Mapping[str, Any] = {
         }
     },
 }
-# One upper tier near the bucket: without it each of Cloudflare's locations would fetch every object for itself.
+# One upper tier near the bucket: without it each of Cloudflare's data centers would fetch every object itself.
 CACHE: Mapping[str, Any] = {"tiered_caching": "on", "smart_tiered_cache": "on"}
 
 

@@ -6,7 +6,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 
 WIDTH, HEIGHT = 24, 6
-MINUTE, FIVE = cdk.Duration.minutes(1), cdk.Duration.minutes(5)
+MINUTE, FIVE_MINUTES = cdk.Duration.minutes(1), cdk.Duration.minutes(5)
 
 
 def graph(
@@ -17,7 +17,7 @@ def graph(
     right_max: float | None = 5,
     limit: tuple[float, str] | None = None,
 ) -> cloudwatch.GraphWidget:
-    """`right` are markers of releases, unless `right_max` says otherwise."""
+    """`right` has release markers, which `right_max` scales; pass another one for other metrics."""
     annotations = [cloudwatch.HorizontalAnnotation(value=limit[0], label=limit[1])] if limit else []
     return cloudwatch.GraphWidget(
         title=title,
@@ -36,12 +36,12 @@ def named(metric: cloudwatch.IMetric, label: str) -> cloudwatch.Metric:
     return metric.with_(label=label)  # type: ignore[return-value]
 
 
-def share(label: str, part: cloudwatch.Metric, whole: cloudwatch.Metric) -> cloudwatch.MathExpression:
+def percentage(label: str, part: cloudwatch.Metric, whole: cloudwatch.Metric) -> cloudwatch.MathExpression:
     # Ids are letters, digits and underscores (CloudWatch API Reference, MetricDataQuery); names have hyphens.
     of = label.replace("-", "_")
     return cloudwatch.MathExpression(
         expression=f"100 * {of}_part / {of}_whole",
         using_metrics={f"{of}_part": part, f"{of}_whole": whole},
         label=label,
-        period=FIVE,
+        period=FIVE_MINUTES,
     )

@@ -14,7 +14,7 @@ from infra_constructs.alarms import redis as watch_redis
 from infra_constructs.alarms.database import backup_metric
 from infra_constructs.alarms.egress import EgressSaving
 from infra_constructs.alarms.services import insight, utilization
-from infra_constructs.dashboard.graph import FIVE, MINUTE, graph, named, share
+from infra_constructs.dashboard.graph import FIVE_MINUTES, MINUTE, graph, named, percentage
 from infra_runtime.contract.metrics import (
     EDGE,
     RELEASES,
@@ -63,7 +63,7 @@ def users(
         graph(
             "5xx at the edge, %",
             [
-                share(
+                percentage(
                     kind,
                     traffic.metric_of(of, TrafficMetric.SERVER_ERRORS, Host=host),
                     traffic.metric_of(of, TrafficMetric.REQUESTS, Host=host),
@@ -102,7 +102,7 @@ def edge(
             right_max=None,
             limit=(saving_percent, "target"),
         ),
-        graph("Security events", [cloudwatch.SearchExpression(expression=events, label="", period=FIVE)]),
+        graph("Security events", [cloudwatch.SearchExpression(expression=events, label="", period=FIVE_MINUTES)]),
     ]
     if paces:
         widgets.append(
@@ -183,7 +183,7 @@ def running(environment: str, cluster: ecs.ICluster, services: Sequence[WatchedS
 
 def database(environment: str, database: rds.IDatabaseInstance) -> Row:
     def metric(name: str, statistic: str) -> cloudwatch.Metric:
-        return database.metric(name, period=FIVE, statistic=statistic, label=name)
+        return database.metric(name, period=FIVE_MINUTES, statistic=statistic, label=name)
 
     restore = named(backup_metric(environment, DatabaseMetric.RESTORE_POINT_AGE), "newest restorable point")
     return [
@@ -223,7 +223,7 @@ def releases(environment: str, services: Sequence[WatchedService]) -> list[cloud
             namespace=RELEASES,
             metric_name=name.value,
             dimensions_map={"Environment": environment, "Service": each.name},
-            period=FIVE,
+            period=FIVE_MINUTES,
             statistic="Sum",
             label=f"{each.name} {'released' if name is ReleaseMetric.SUCCEEDED else 'went back'}",
         )

@@ -1,4 +1,4 @@
-"""The function that gives slots to previews and takes them back."""
+"""The function that assigns slots to previews and frees them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -72,7 +72,7 @@ class PreviewControl(Construct):
             self,
             "Handler",
             module="previews.control",
-            description="Gives slots to previews of pull requests, and takes them back",
+            description="Assigns slots to previews of pull requests, and frees them",
             # It invokes itself, and no caller waits: a copy of a database may take minutes.
             timeout=cdk.Duration.minutes(12),
             environment={

@@ -125,7 +125,7 @@ class ElastiCache(RedisInstance):
             num_node_groups=props.shards,
             replicas_per_node_group=props.replicas if is_cluster else None,
         )
-        # Shards are added and taken away while it serves; without this, the whole group would be replaced.
+        # Shards are added and removed while it serves; without this, the whole group would be replaced.
         self.group.cfn_options.update_policy = cdk.CfnUpdatePolicy(use_online_resharding=True)
         self.group.apply_removal_policy(props.retention.snapshots)
         endpoint = (

@@ -17,8 +17,8 @@ from infra_runtime.vendor_api import NotFound, Refused
 _RENEW_BEFORE = timedelta(days=120)
 # Until all of Cloudflare's servers present the new one.
 _OVERLAP = timedelta(days=1)
-# Codes of alchemy's live tests (@distilled.cloud/cloudflare). For seconds after its last host name is taken away a
-# certificate is still in use; for minutes after its upload it is being deployed.
+# Error codes from alchemy's live tests (@distilled.cloud/cloudflare). A certificate is still in use for seconds after
+# its last host name is removed, and is being deployed for minutes after its upload.
 _NOT_YET = frozenset({1433, 1434})
 _PENDING_DELETION = frozenset({1414})
 _WHILE_IN_USE = (2, 4, 8, 15, 30, 30, 30, 30, 30, 30)

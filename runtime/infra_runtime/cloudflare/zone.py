@@ -1,4 +1,4 @@
-"""The zone that a name stands for."""
+"""Finds a zone by its name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

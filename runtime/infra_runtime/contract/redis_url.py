@@ -2,8 +2,8 @@
 
 redis-py and ioredis read many a URL differently, and silently (`redis://h/1/2` is database 12 for one and 1 for the
 other). So this grammar is strict, what it refuses is refused before anything is deployed, and clients get explicit
-options from it rather than the URL. No message holds any part of a value: a URL that is wrong may be a password that
-stands in the wrong place.
+options from it rather than the URL. No message holds any part of a value: a URL that is wrong may be a password in
+the wrong place.
 
 Standard library only: the configuration, which knows no Lambda function, reads URLs by it, too.
 """
@@ -236,7 +236,7 @@ def _login(userinfo: str) -> tuple[str | None, str | None]:
 def _node(text: str, default_port: int) -> Node:
     match = _HOST.fullmatch(text)
     if match is None or not match["name"]:
-        raise _wrong("host or host:port, several of them with commas between", "an IPv6 address stands in brackets")
+        raise _wrong("host or host:port, several of them with commas between", "put an IPv6 address in brackets")
     port = match["port"]
     if port is not None and (not _PORT.fullmatch(port) or int(port) > 65535):
         raise _wrong("a port from 1 to 65535")

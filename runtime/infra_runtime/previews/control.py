@@ -1,7 +1,7 @@
-"""Gives slots to previews and takes them back. The only thing that a pull request's role may call.
+"""Assigns slots to previews and frees them. The only function that a pull request's role may call.
 
-What ends a preview is the clock: that a pull request was closed is only a reason to do it sooner. Everything here may
-be repeated by the next caller: a lease says what is wanted, and `tend` does what is left to do for it.
+A schedule ends previews; closing the pull request only ends its preview sooner. Any caller may repeat any action: a
+lease says what is wanted, and `tend`, each quarter of an hour, does what is left to do for it.
 """
 
 import json
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
 
 BUSY = "busy"
-"""The check of a problem that goes away by itself."""
+"""`ReleaseProblem.check` of a problem that resolves itself."""
 # CloudFormation's words for an update to what is there already.
 _NOTHING_TO_DO = "No updates are to be performed"
 _NAME_LENGTH = 200
@@ -44,7 +44,7 @@ _PATIENCE = Config(read_timeout=900, retries={"total_max_attempts": 1})
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> Any:
-    """{"action": "list" | "take" | "start" | "end", …}; "deploy" comes from itself, and anything else by the clock."""
+    """{"action": "list" | "take" | "start" | "end", …}; "deploy" comes from itself, anything else from the schedule."""
     if event.get("action") in ("take", "start"):
         try:
             event = {**event, "who": who(event, sts=aws.client("sts"), function=context.function_name)}

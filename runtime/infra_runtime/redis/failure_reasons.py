@@ -215,7 +215,7 @@ def _shakes_hands(host: str, port: int) -> bool:
 
 
 class UnusableRedis(Exception):
-    """A reason that no exception of the library stands for."""
+    """A reason for which the library has no exception."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(EXPLANATIONS[reason])

@@ -90,7 +90,7 @@ class Migrate:
     """Connects to the database with the login that migrates it."""
     service: str
     repository: str
-    """Of the images that are released; any other one stands in until the first release."""
+    """Of the released images; a task with an image of another one runs the bootstrap image."""
     longest: timedelta
     """Waiting and running, together."""
     skipped: Callable[[str, Connection], list[str]]

@@ -61,7 +61,7 @@ class Verify:
     expect: Mapping[str, str]
     """Values of fields, by dotted name."""
     repository: str
-    """Of the images that are released; any other one stands in until the first release."""
+    """Of the released images; a task with an image of another one runs the bootstrap image."""
     ledger: Ledger
     service: str
     sleep: Callable[[float], None] = time.sleep
