@@ -1,7 +1,7 @@
-"""A way to the database from this machine: a task of a service that uses it, and a Session Manager session through it.
+"""Connects this machine to the database: Session Manager forwards a port through a task of a service that uses it.
 
-No host waits for it: the task is `infra exec`'s, and ends with the block (SSM user guide, "Starting a session (port
-forwarding to remote host)"; a task is a target by the same name that the AWS CLI gives it for ECS Exec).
+There is no bastion host: the task is one like `infra exec`'s, and ends with the block (SSM user guide, "Starting a
+session (port forwarding to remote host)"). Its target name is the one that the AWS CLI uses for ECS Exec.
 """
 
 import json
@@ -38,7 +38,7 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseSession:
-    """What the database's own function has answered."""
+    """A personal login and where to use it, as the function `database.access` returns them."""
 
     user: str
     host: str
@@ -53,8 +53,7 @@ class DatabaseSession:
         return found
 
     def variables(self, local_port: int, authorities: str | None = None) -> dict[str, str]:
-        """libpq's variables for this end. The certificate is the database's own, so its name is checked, by Amazon's
-        authorities without others."""
+        """libpq's variables for this machine. TLS checks the database's own host name, and trusts only Amazon's CAs."""
         return {
             "PGHOST": self.host,
             "PGHOSTADDR": "127.0.0.1",
@@ -68,7 +67,7 @@ class DatabaseSession:
 
 def access(name: str, environment: Environment, clients: Clients, mode: Mode, reason: str) -> DatabaseSession:
     """Asks for a personal login. Raises `OperatorError`."""
-    stack, what = stack_name(environment.product, name, "data"), "maker of personal logins"
+    stack, what = stack_name(environment.product, name, "data"), "function that creates personal logins"
     function = find(clients, stack, "database.access", {}, what=what)
     return DatabaseSession(**ask_as_myself(clients, function, {"mode": mode, "reason": reason}, what=what))
 
@@ -96,7 +95,7 @@ def forwarded(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            # Ctrl-C is for psql, and ends the query and not the session.
+            # Ctrl-C reaches only psql, where it ends the query: the session goes on.
             start_new_session=True,
         )
         try:
@@ -111,7 +110,7 @@ def forwarded(
 def service_with_database(environment: Environment) -> str:
     found = next((each for each, one in services.released(environment).items() if "database" in one.needs), None)
     if found is None:
-        raise InputError('services: none of the environment that has an image has needs = ["database"]')
+        raise InputError('services: expected one with its own image and needs = ["database"]')
     return found
 
 
@@ -121,7 +120,7 @@ def _runtime_id(task: Any) -> str:
 
 
 def _port(wanted: int) -> int:
-    """Whether it is free is known only now."""
+    """`wanted`, or a free port for 0. Raises `InputError` if `wanted` is not free."""
     with closing(socket.socket()) as probe:
         try:
             probe.bind(("127.0.0.1", wanted))
@@ -138,7 +137,7 @@ def _wait_until_open(session: "subprocess.Popen[bytes]", port: int, log: IO[str]
                 return
         time.sleep(_POLL_SECONDS)
     log.seek(0)
-    raise OperatorError(f"Session Manager opened no way to the database: {log.read().strip() or 'no answer'}")
+    raise OperatorError(f"Session Manager did not connect to the database: {log.read().strip() or 'no answer'}")
 
 
 def client_tool(name: str, *, path: str | None) -> str:

@@ -15,12 +15,12 @@ class Finding:
     stops: bool = True
     """Whether a deployment has to wait for it. Otherwise it is only reported."""
     repair: Callable[[], None] | None = None
-    """Makes the fix. Only where it costs nothing and grants no access. Raises what boto3 raises."""
+    """Applies the fix. Only where that costs nothing and grants no access. Raises what boto3 raises."""
 
 
 @dataclass(frozen=True)
 class FindingRow:
-    """A finding in the form that is printed."""
+    """A finding as `report` prints it."""
 
     where: str
     what: str
@@ -36,6 +36,6 @@ def row(finding: Finding) -> FindingRow:
 
 def unchecked(where: str, *, what: str = "", why: str) -> Finding:
     """For what these credentials may not read: `what` of `where`, or "" for all of it."""
-    told = f"{what} was not checked: these credentials may not read it".strip()
+    text = f"{what} was not checked: these credentials may not read it".strip()
     fix = "run infra doctor with credentials that may read it"
-    return Finding(where=where, what=told, why=why, fix=fix, stops=False)
+    return Finding(where=where, what=text, why=why, fix=fix, stops=False)

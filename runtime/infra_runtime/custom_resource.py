@@ -15,7 +15,7 @@ from infra_runtime.reporting import report
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
 
-# CloudFormation refuses an answer of more than 4096 bytes, and then waits an hour for another.
+# CloudFormation refuses answers of more than 4096 bytes, and then waits an hour for another.
 _LONGEST_ANSWER = 4096
 # Seconds. Without an answer CloudFormation waits for an hour.
 _ANSWER_WAITS = (0.5, 1, 2, 4)
@@ -59,11 +59,11 @@ def serve(
     send: Send | None = None,
     redact: Callable[[str], str] = str,
 ) -> None:
-    """Runs `handle` and tells CloudFormation how it went. What it tells and logs goes through `redact`.
+    """Runs `handle` and sends CloudFormation the result. `redact` removes secrets from what is sent and logged.
 
     A failed Create answers with a physical id that `handle` never returns, so the Delete that follows is recognised
-    here and touches nothing: `handle` must leave nothing behind when it raises during Create, or raise `PartlyCreated`.
-    No answer is sent when `handle` returns None: it has asked another invocation to go on.
+    here and does nothing: `handle` must leave nothing behind when it raises during Create, or raise `PartlyCreated`.
+    If `handle` returns None, no answer is sent: it has started another invocation, which goes on.
 
     Raises only when the answer itself cannot be delivered.
     """

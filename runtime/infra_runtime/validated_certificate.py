@@ -1,6 +1,6 @@
-"""Custom resource: a certificate of ACM, and its validation records, written into the Cloudflare zone meanwhile.
+"""Custom resource: an ACM certificate, and its validation records in the Cloudflare zone.
 
-CloudFormation's own certificate waits for records whose names are known only after it was requested.
+AWS::CertificateManager::Certificate waits for records whose names only ACM knows, after the request.
 """
 
 import hashlib
@@ -63,7 +63,7 @@ class AcmCertificates:
         return arn
 
     def validation(self, arn: str) -> dict[str, dict[str, str]]:
-        """The record for each host. ACM takes some seconds to make them up."""
+        """The record for each host. ACM takes some seconds to generate them."""
         while True:
             options = self.of(arn).get("DomainValidationOptions") or []
             if options and all("ResourceRecord" in each for each in options):
@@ -71,7 +71,7 @@ class AcmCertificates:
             self.api.wait(_POLL_SECONDS, "ACM has not named the validation records yet")
 
     def wait_until_issued(self, arn: str) -> bool:
-        """False when time runs out, but for taking back what was begun. Raises `NotIssued` when ACM refuses."""
+        """False when only the time for cleaning up is left. Raises `NotIssued` when ACM refuses."""
         while (found := self.of(arn))["Status"] != "ISSUED":
             if found["Status"] != "PENDING_VALIDATION":
                 raise NotIssued(f"{found['DomainName']}: {found['Status']} {found.get('FailureReason', '')}".strip())
@@ -81,7 +81,7 @@ class AcmCertificates:
         return True
 
     def still_needed(self, besides: str) -> dict[str, dict[str, str]]:
-        """The records that other certificates of the account are renewed by: the same for the same host."""
+        """Records with which ACM renews other certificates of the account: the same host has the same record."""
         pages = self.acm.get_paginator("list_certificates").paginate(CertificateStatuses=list(_ALIVE))
         arns = [each["CertificateArn"] for page in pages for each in page["CertificateSummaryList"]]
         return {
@@ -93,7 +93,7 @@ class AcmCertificates:
         }
 
     def delete(self, arn: str) -> None:
-        """Waits for the load balancer to have let go of it."""
+        """Waits until the load balancer no longer uses it."""
         while True:
             try:
                 self.acm.delete_certificate(CertificateArn=arn)
@@ -133,7 +133,7 @@ def provide(
             return None
     except Exception as error:
         if is_new:
-            # CloudFormation never learns of it.
+            # CloudFormation does not know of it yet, and would not delete it.
             try:
                 _delete(document, arn, certificates)
             except Exception as another:

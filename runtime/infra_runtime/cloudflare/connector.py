@@ -73,7 +73,7 @@ class Connector:
         ]
 
     def _replace(self, observed: list[dict[str, Any]], entries: list[dict[str, Any]]) -> None:
-        """The API can neither write one entry nor take a condition: so a last read, and no write after a change."""
+        """Writes the whole list, unless it has changed: the API writes neither one entry nor conditionally."""
         if [comparable(each) for each in self._found()] == [comparable(each) for each in observed]:
             self.api.write("PUT", self._path, entries)
 

@@ -8,7 +8,7 @@ from infra_runtime.cloudflare.converge import Declared
 from infra_runtime.cloudflare.zone import Zone
 from infra_runtime.vendor_api import NotFound, Refused, VendorError
 
-_REACHED = {
+_APIS = {
     "Tiered Cache": "/argo/tiered_caching",
     "Smart Tiered Cache": "/cache/tiered_cache_smart_topology_enable",
     "Bot Management": "/bot_management",
@@ -19,7 +19,7 @@ PLANS = ("free", "pro", "business", "enterprise")
 
 
 class NotReady(Exception):
-    """Every reason, one after the other."""
+    """The message lists every problem."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Preflight:
         try:
             status = self.api.get("/user/tokens/verify")["status"]
         except Refused:
-            # A token that belongs to the account, not to a person, is verified there.
+            # A token of the account, not of a user, is verified at another path.
             try:
                 status = self.api.get(f"/accounts/{self.zone.account}/tokens/verify")["status"]
             except Refused as error:
@@ -48,7 +48,7 @@ class Preflight:
 
     def _plan(self) -> list[str]:
         wanted, found = self.declared["plan"], self.zone.plan
-        # A plan that we do not know by name is left to the checks below, which ask for what it can do.
+        # A plan with an unknown name passes here: the checks below show what it can do.
         if found in PLANS and PLANS.index(found) < PLANS.index(wanted):
             return [f"the zone is on the plan {found}, cloudflare.plan says {wanted}"]
         return []
@@ -65,10 +65,10 @@ class Preflight:
 
     def _reach(self) -> list[str]:
         """Some of Cloudflare's APIs do not take tokens that belong to an account."""
-        hint = "a token of the account may not reach it, one of a user does: docs/cloudflare-token.md"
+        hint = "tokens of an account may not reach it, tokens of a user do: docs/cloudflare-token.md"
         return [
             f"{what} cannot be read ({found}); {hint}"
-            for what, path in _REACHED.items()
+            for what, path in _APIS.items()
             if self.declared["settings"]  # of the environment that declares the zone's settings
             and isinstance(found := self._ask(f"/zones/{self.zone.id}{path}"), str)
         ]
@@ -103,7 +103,7 @@ class Preflight:
             if len(theirs) + rules["ours"] > rules["limit"]:
                 names = ", ".join(str(rule.get("description") or rule["id"]) for rule in theirs)
                 problems.append(
-                    f"{phase}: {rules['ours']} rules of ours and {len(theirs)} that are there already ({names}) "
+                    f"{phase}: {rules['ours']} rules of ours and {len(theirs)} of others ({names}) "
                     f"are more than the {rules['limit']} of the plan {self.declared['plan']}"
                 )
         return problems

@@ -1,7 +1,7 @@
 """Personal logins of the database, for callers who have proven who they are (docs/adr/0035).
 
-A login has no password: RDS takes a token that is signed with the person's own credentials (RDS user guide, "IAM
-database authentication"). Every request is one line in this function's log.
+A login has no password: RDS accepts a token that the person's own credentials have signed (RDS user guide, "IAM
+database authentication"). This function logs one line for each request.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _SCHEMAS = "select nspname from pg_namespace where nspname !~ '^pg_' and nspname
 
 
 class Locked(Exception):
-    """The master login would no longer be let in; the new login was taken back."""
+    """With the new login, RDS would refuse the master login; the new one was revoked."""
 
 
 @reported
@@ -43,9 +43,9 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, str]:
         try:
             connect(master).close()
         except Exception as error:
-            # RDS asks members of the group for a token, also indirect ones; the master login must never be one.
+            # RDS requires a token from direct and indirect members of the group; the master login must never be one.
             run(connection, "revoke {} from {}", IAM_GROUP, user)
-            raise Locked(f"{master.username} is not let in any more") from error
+            raise Locked(f"RDS no longer lets {master.username} log in") from error
     print(json.dumps({"database_access": user, "mode": mode, "by": by, "reason": str(event["reason"])}))  # noqa: T201
     return {
         "user": user, "host": os.environ["PGHOST"], "port": os.environ["PGPORT"], "database": os.environ["PGDATABASE"]
@@ -53,14 +53,14 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, str]:
 
 
 def login_of(who: str, mode: Mode) -> str:
-    """Readable, and another one for each identity: the name of the session or user, and a digest of the ARN."""
+    """A readable name, unique to the identity: the name of its session or user, and a digest of its ARN."""
     arn = who.partition(" for ")[0]
     name = re.sub(r"[^a-z0-9]+", "_", arn.rpartition("/")[2].lower()).strip("_")
     return f"person_{name[:_LONGEST_NAME]}_{hashlib.sha256(arn.encode()).hexdigest()[:6]}_{mode}"
 
 
 def admit(connection: Connection, user: str, mode: Mode) -> None:
-    """Grants a personal login its rights, as the master. Repeatable: also covers tables made since the last time."""
+    """Grants a personal login its rights, as the master. Repeated, it also covers tables created since."""
     database = connection.info.dbname
     create_role(connection, READER, "nologin")
     run(connection, "grant pg_monitor to {}", READER)

@@ -39,13 +39,13 @@ class Login:
         return json.dumps({"username": self.username, "password": self.password, URL: self.url(variables)})
 
     def url(self, variables: Mapping[str, str] = os.environ) -> str:
-        """URL of the database that PGHOST, PGPORT and PGDATABASE name, for drivers that take one string."""
+        """URL of the database that PGHOST, PGPORT and PGDATABASE name, for drivers that expect a URL."""
         user, password, name = (
             quote(each, safe="") for each in (self.username, self.password, variables["PGDATABASE"])
         )
         host, port = variables["PGHOST"], variables["PGPORT"]
-        # Without `sslrootcert`: the reader has another filesystem. libpq takes it from PGSSLROOTCERT, Node.js and Bun
-        # from NODE_EXTRA_CA_CERTS.
+        # Without `sslrootcert`: paths differ where the URL is used. libpq reads PGSSLROOTCERT, Node.js and Bun
+        # NODE_EXTRA_CA_CERTS.
         return f"postgresql://{user}:{password}@{host}:{port}/{name}?sslmode=verify-full"
 
 

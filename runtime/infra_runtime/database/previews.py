@@ -1,7 +1,7 @@
-"""Databases of previews: copies of the environment's own, each with logins that open nothing else.
+"""Databases of previews: copies of the environment's own, each with logins that can use no other.
 
-A copy is made from a template, which is itself a copy of the night before: PostgreSQL copies only databases without
-connections, so that copying the database itself ends every connection to it (docs/adr/0015).
+They are copied from a template database, itself copied from the environment's every night: PostgreSQL copies only
+databases without connections, so a copy of the environment's ends every connection to it (docs/adr/0015).
 """
 
 import json
@@ -22,14 +22,14 @@ from infra_runtime.reporting import reported
 
 _TEMPLATE, _NEXT_TEMPLATE = "preview_template", "preview_template_next"
 _MAINTENANCE = "postgres"
-_ENDED_EVERY_SECONDS = 0.05
+_END_CONNECTIONS_SECONDS = 0.05
 # The function has two minutes more.
 _LONGEST_COPY_SECONDS = 480
 
 
 @reported
 def handler(event: Mapping[str, Any], context: object) -> None:
-    """{"action": "make" | "drop", "slot": N}; {"action": "refresh"} by the clock. May be repeated."""
+    """{"action": "make" | "drop", "slot": N}; from a schedule, {"action": "refresh"}. Idempotent."""
     manager = client("secretsmanager")
     master = Login.of(manager.get_secret_value(SecretId=master_secret(client("rds"), serving()))["SecretString"])
     databases = Databases(master, os.environ["PGDATABASE"], os.environ)
@@ -72,7 +72,7 @@ class Databases:
             run(server, "grant {} to current_user", names.owner)
             run(server, "create database {} template {}", names.database, _TEMPLATE)
         with self._to(names.database) as copy:
-            # Databases are the master's, so that this hands on what is in this one and nothing else.
+            # The master owns the databases themselves, so this reassigns only what is inside this one.
             run(copy, "reassign owned by {} to {}", OWNER, names.owner)
             grant_access(copy, names.database, names.owner, names.user)
 
@@ -81,27 +81,27 @@ class Databases:
             run(server, "drop database if exists {} with (force)", preview_names(slot).database)
 
     def refresh(self) -> None:
-        """Ends every connection to the source once; those that come meanwhile wait until it is copied."""
+        """Ends every connection to the source once; new ones wait until it is copied."""
         with self._to(_MAINTENANCE) as server:
             run(server, "drop database if exists {} with (force)", _NEXT_TEMPLATE)
             server.execute(f"set statement_timeout to '{_LONGEST_COPY_SECONDS}s'")
-            with self._nobody_in_it():
+            with self._without_connections():
                 run(server, "create database {} template {}", _NEXT_TEMPLATE, self.source)
-            # The copy has the source's grants inside, and no grant to connect: no one connects to a template.
+            # The copy keeps the grants on the source's objects. Nobody may connect to it, as it is a template.
             run(server, "revoke all on database {} from public", _NEXT_TEMPLATE)
             run(server, "drop database if exists {} with (force)", _TEMPLATE)
             run(server, "alter database {} rename to {}", _NEXT_TEMPLATE, _TEMPLATE)
 
     @contextmanager
-    def _nobody_in_it(self) -> Iterator[None]:
+    def _without_connections(self) -> Iterator[None]:
         """PostgreSQL's own lock keeps new connections waiting and fails when old ones are left after five seconds."""
         over = threading.Event()
 
         def end_connections() -> None:
             with self._to(_MAINTENANCE) as server:
-                while not over.wait(_ENDED_EVERY_SECONDS):
+                while not over.wait(_END_CONNECTIONS_SECONDS):
                     server.execute(
-                        # Workers of the server itself have no user, and leave by themselves.
+                        # PostgreSQL's background workers have no user, and disconnect by themselves.
                         "select pg_terminate_backend(pid) from pg_stat_activity"
                         " where datname = %s and usesysid is not null",
                         [self.source],

@@ -1,4 +1,4 @@
-"""Who may do what: a group that owns the tables, a group that uses them, and two logins in each."""
+"""PostgreSQL roles: a group that owns the tables, a group that uses them, and two logins in each."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from psycopg import sql
 from infra_runtime.contract.database_names import OWNER, USER, logins_of
 from infra_runtime.database.connection import Connection, Login
 
-_GONE_MS = 2000
+_CONNECTION_CHECK_MS = 2000
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ def prepare(connection: Connection, limits: MigrationLimits) -> None:
             ("lock_timeout", limits.lock_ms),
             ("statement_timeout", limits.statement_ms),
             ("idle_in_transaction_session_timeout", limits.statement_ms),
-            # Otherwise a stopped migration's statement runs on and keeps its locks.
-            ("client_connection_check_interval", _GONE_MS),
+            # Otherwise the statement of a killed migration runs on and keeps its locks.
+            ("client_connection_check_interval", _CONNECTION_CHECK_MS),
         ):
             statement = sql.SQL("alter role {} set {} to {}")
             connection.execute(
@@ -80,11 +80,11 @@ def set_password(connection: Connection, login: Login) -> None:
 
 
 def create_role(connection: Connection, name: str, options: str) -> None:
-    """Unless it exists."""
+    """Creates the role unless it exists."""
     if not connection.execute("select 1 from pg_roles where rolname = %s", [name]).fetchone():
         run(connection, f"create role {{}} {options}", name)
 
 
 def run(connection: Connection, statement: str, *names: str) -> None:
-    """A statement with names in it, quoted."""
+    """Executes the statement; its placeholders {} become the names, quoted as identifiers."""
     connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

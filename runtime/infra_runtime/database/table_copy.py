@@ -1,8 +1,8 @@
 """Copies one table from one database into another, under a new name, in steps that each end within a call.
 
-A table is read by ranges of its blocks. How many of them are copied stands in the comment of the new table and commits
-with their rows: a copy goes on wherever it was interrupted, and no row comes twice. What of its definition comes along
-is in docs/runbooks/database-table.md.
+A table is read by ranges of its blocks. The new table's comment holds the number of copied blocks and commits with
+their rows: an interrupted copy goes on where it stopped, and copies no row twice. docs/runbooks/database-table.md says
+which parts of the table's definition are copied.
 """
 
 import json

@@ -43,7 +43,7 @@ def test_a_higher_plan_will_do() -> None:
 
 def test_rules_of_others_that_leave_no_room_are_named(edge: Edge) -> None:
     found = findings(edge, rules={CUSTOM: {"ours": 3, "limit": 3}})
-    assert "3 rules of ours and 1 that are there already (by hand, 0) are more than the 3 of the plan pro" in found
+    assert "3 rules of ours and 1 of others (by hand, 0) are more than the 3 of the plan pro" in found
 
 
 def test_a_setting_that_the_plan_locks_is_named(edge: Edge) -> None:
