@@ -19,6 +19,6 @@ def memory_gib(instance_class: str) -> float:
 
 
 def connections(instance_class: str) -> int:
-    """Connections that PostgreSQL accepts on this instance class, estimated on the safe side."""
+    """Connections that PostgreSQL accepts on this instance class, estimated conservatively."""
     usable = memory_gib(instance_class) * _GIB * (1 - _OF_THE_HOST)
     return min(int(usable) // _BYTES_PER_CONNECTION, _MOST_CONNECTIONS)

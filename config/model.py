@@ -50,7 +50,7 @@ def _not_latest(value: str) -> str:
 
 
 def _not_derived(value: str) -> str:
-    # GitHub's names of environments do not differ by case.
+    # GitHub ignores case in the names of environments.
     if value.lower().endswith("-drift"):
         of = value[: -len("-drift")] or "ENV"
         raise ValueError(f"a name that does not end in -drift: {value} would be the drift environment of {of}")
@@ -150,7 +150,7 @@ class Domains(Section):
 
 
 class OwaspException(Section):
-    """Requests that the OWASP ruleset wrongly takes for attacks."""
+    """Requests that the OWASP ruleset mistakes for attacks."""
 
     host: Hostname = Field(description="Host name of any environment that shares the zone.")
     path: str = Field(default="/", pattern=r"^/[A-Za-z0-9/_.-]*$", description="Beginning of the path.")

@@ -76,7 +76,7 @@ def on_redis(environment: Environment, *, eviction: bool) -> dict[str, Service]:
 
 
 def queues(environment: Environment) -> dict[str, Queue]:
-    """Each queue, by the name of its worker."""
+    """Queues by the name of their worker."""
     return {name: each.queue for name, each in on_ecs(environment).items() if each.queue is not None}
 
 

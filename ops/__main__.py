@@ -132,7 +132,7 @@ Name = Annotated[
 
 def _services(ctx: typer.Context) -> list[str]:
     """Services of the environment that is typed already, for the shell's completion."""
-    # Behind an option that still lacks its value, arguments are not told apart yet.
+    # After an option without its value, the arguments are not parsed yet.
     name = next((each for each in (ctx.params.get("environment"), *ctx.args) if each in available()), None)
     return list(load([name], is_deployed=True)[name].services) if name else []
 
@@ -907,7 +907,7 @@ def _previews(name: str) -> Iterator[PreviewSlots]:
 
 @contextmanager
 def _explained(name: str, environment: Environment) -> Iterator[None]:
-    """AWS's errors, as sentences."""
+    """Turns AWS's errors into `OperatorError`."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:

@@ -27,7 +27,7 @@ _NO_CREDENTIALS = (
     exceptions.ProfileNotFound,
 )
 _LOGIN_IS_OVER = (exceptions.TokenRetrievalError, exceptions.SSOError, exceptions.LoginError)
-# Not reached, not answered, cut off; by a proxy or without.
+# No connection, no answer, or an answer cut off, with or without a proxy.
 _UNREACHABLE = (exceptions.HTTPClientError, exceptions.ConnectionError)
 _NO_STACK = re.compile(r"Stack (?:with id |\[|')?(?P<stack>[A-Za-z0-9-]+)\]?'? (?:does not exist|not found)")
 
@@ -49,7 +49,7 @@ def not_deployed(name: str, what: str) -> OperatorError:
 
 
 def explained(error: Exception, name: str, environment: Environment, *, missing: str = "") -> OperatorError:
-    """`missing` is what to think of when something was not found."""
+    """`missing` is a hint for ResourceNotFoundException."""
     if found := _NO_STACK.search(str(error)):
         return not_deployed(name, f"the stack {found['stack']} does not exist in account {environment.aws.account}")
     where = f"{name}: AWS account {environment.aws.account}, zone {environment.domains.zone}"

@@ -45,7 +45,7 @@ def steps(name: str, product: str, before: Templates, after: Templates, clients:
     waiting = [PlannedStep(each.what, each.why, each.fix) for each in by_live_state(clients, found, after)]
     made = [*waiting, *_first(name, product, first, found)]
     if services := [service for _, service in unreleased(clients, found, after)]:
-        # The edge moves DNS, and one later stack imports from it.
+        # The edge changes DNS, and one later stack imports from it.
         last = [stack_name(product, name, each) for each in ("edge", "observability")]
         changed = [each for each, template in after.items() if before.get(each) != template and each not in last]
         made += _release_first(name, product, services, changed)
@@ -77,7 +77,7 @@ def _dangers(names: Sequence[str], found: Sequence[Effect]) -> Iterator[str]:
 
 
 def _release_first(name: str, product: str, services: Sequence[str], changed: Sequence[str]) -> Iterator[PlannedStep]:
-    """DNS leads users to a service when it serves something; `changed` are the stacks before that."""
+    """Changes DNS only when the service has a release; `changed` are the stacks before that."""
     if changed:
         yield PlannedStep(
             f"deploy {', '.join(changed)} alone",

@@ -6,7 +6,7 @@ import rich.console
 
 
 class Console(rich.console.Console):
-    """Prints names as they are: rich reads an emoji in `:secret:` and a style in `[bold]`. Styled parts are `Text`."""
+    """Prints markup literally: rich reads an emoji in `:secret:` and a style in `[bold]`. Styled parts are `Text`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"emoji": False, "markup": False, **options})

@@ -70,12 +70,12 @@ def run() -> str | None:
 
 
 def ask(clients: Clients, function: str, event: Mapping[str, Any], *, what: str) -> Any:
-    """What it answers. Raises `OperatorError` when it fails, and what boto3 raises."""
+    """The function's answer. Raises `OperatorError` when it fails, and what boto3 raises."""
     with working(f"waiting for {what}"):
         answer = clients.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
     document = json.loads(answer["Payload"].read().decode())
     if "FunctionError" in answer:
-        # Of the function's own making, so without a secret in it; its log has the rest.
+        # The function's own message, which contains no secret; its log has the rest.
         error = document.get("errorMessage", "")
         raise OperatorError(f"{what} failed: {error}; its log: infra logs ENV {_part(function)}")
     return document

@@ -36,7 +36,7 @@ class GameDayPlace:
     clients: Clients
     sleep: Callable[[float], None] = time.sleep
     sandbox: Callable[[], Sandbox | None] = running
-    """That of this clone."""
+    """The sandbox of this clone."""
 
     def experiment(self, name: str) -> Experiment:
         """Raises `InputError`."""

@@ -36,7 +36,7 @@ KINDS = {
     "service": "AWS::ECS::Service",
     "topic": "AWS::SNS::Topic",
 }
-"""CloudFormation's type, by the word for it. A stack has none."""
+"""CloudFormation's type by KIND. A stack has none."""
 # CDK ends a logical id with eight hexadecimal digits.
 _HASH = re.compile(r"[0-9A-F]{8}$")
 
@@ -91,7 +91,7 @@ def physical_id(name: str, environment: Environment, clients: Clients, what: str
 
 
 def chosen(labels: Sequence[str] | Mapping[str, Any], part: str) -> list[str]:
-    """Those with this part in their name."""
+    """Labels that contain this part."""
     return [each for each in labels if part.lower() in each.lower()]
 
 

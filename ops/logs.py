@@ -137,7 +137,7 @@ def _events(
     clients: Clients, groups: Mapping[str, str], *, start: datetime, grep: str | None
 ) -> list[tuple[str, Mapping[str, Any]]]:
     client = clients.client("logs")
-    # A phrase in double quotes is found as it is (CloudWatch Logs guide, "Filter pattern syntax").
+    # A phrase in double quotes matches literally (CloudWatch Logs guide, "Filter pattern syntax").
     escaped = grep.replace("\\", "\\\\").replace('"', '\\"') if grep else None
     pattern = {"filterPattern": f'"{escaped}"'} if escaped else {}
     found: list[tuple[str, Mapping[str, Any]]] = []

@@ -12,7 +12,7 @@ _one_at_a_time = threading.Lock()
 
 
 class _Wanted:
-    """Only `./infra` itself shows it: a rehearsal calls the same functions, and prints its own progress."""
+    """Whether to show progress. Only `./infra` does: a rehearsal calls the same functions and prints its own."""
 
     by_this_process = False
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def print_json(found: object, file: IO[str] | None = None) -> None:
-    """One document, on standard output unless there is a `file`. Dataclasses in it are objects."""
+    """Prints one document, to standard output or `file`. Dataclasses become objects."""
     print(json.dumps(found, indent=2, default=_plain), file=file or sys.stdout)
 
 

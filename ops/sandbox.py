@@ -42,7 +42,7 @@ class Sandbox:
     page: str
     """URL of the page, without a slash at its end."""
     token: str
-    """Needed to break or repair something: other web pages in the browser do not know it."""
+    """Required to break or repair something, so that other web pages in the browser cannot."""
     variables: dict[str, str]
     """Environment variables with which `./infra` reaches the emulators."""
 
@@ -69,7 +69,7 @@ class Sandbox:
         return OperatorError(f"the sandbox of {self.environment} does not answer: {error}")
 
     def ask(self, action: str, fault: str = "") -> str:
-        """What the sandbox says of it. Raises `OperatorError`."""
+        """Returns the sandbox's answer. Raises `OperatorError`."""
         try:
             with working(f"the sandbox of {self.environment}: {action} {fault}".rstrip()):
                 answer = httpx.post(
@@ -111,7 +111,7 @@ def enter(environment: str, file: Path = FILE) -> None:
     if found is None or found.environments != str(ENVIRONMENTS):
         return
     if found.environment != environment:
-        # Not even asked whether it still runs: an incident of the real one is not to wait for it.
+        # It does not even check whether the sandbox runs: commands during a real incident must not wait for it.
         _say(f"the sandbox of this clone holds {found.environment}; this is the real {environment}")
         return
     if os.environ.get("AWS_ENDPOINT_URL") == found.variables["AWS_ENDPOINT_URL"]:

@@ -17,7 +17,7 @@ class Stack:
     status: str
     tags: Mapping[str, str]
     is_protected: bool
-    """From deletion."""
+    """Whether termination protection is on."""
 
 
 def every_stack(clients: Clients) -> Iterator[Stack]:

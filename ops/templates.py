@@ -17,7 +17,7 @@ from ops.progress import working
 
 ROOT = Path(__file__).resolve().parents[1]
 LINES_PROGRAM = "tools/construct_lines.py"
-"""In the place of app.py: the same app, and the lines that make each construct."""
+"""Instead of app.py: the same app, which also records the lines that create each construct."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def synthesized_with_lines(name: str) -> tuple[Templates, dict[str, list[str]]]:
 
 
 def with_lines(folder: Path, name: str) -> tuple[Templates, dict[str, list[str]]]:
-    """The same, of a cloud assembly that `LINES_PROGRAM` has made."""
+    """The same, from a cloud assembly of `LINES_PROGRAM`."""
     return _templates(folder)[name], json.loads((folder / "construct-lines.json").read_text())
 
 

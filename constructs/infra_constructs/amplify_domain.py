@@ -14,7 +14,7 @@ from infra_constructs.function import RuntimeFunction
 
 @dataclass(frozen=True, kw_only=True)
 class AmplifyDomainProps:
-    """Where the site is found."""
+    """The site's service, host and zone."""
 
     service: str
     host: str
@@ -23,7 +23,7 @@ class AmplifyDomainProps:
 
 
 class AmplifyDomain(Construct):
-    """`target` is the name that the edge has the site's proxied record lead to."""
+    """`target` is the host to which the edge's proxied record of the site points."""
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from infra_constructs.function import RuntimeFunction
 
 
 class ValidatedCertificate(Construct):
-    """Other hosts are another certificate: the old one goes when the listener has the new one."""
+    """If the hosts change, it is another certificate: the old one is deleted when the listener has the new one."""
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ _MEDIA_KEY = "infra/check"
 
 
 class CheckPass(Construct):
-    """What lets our own checks past bot challenges and the maintenance page."""
+    """The secret header with which our own checks pass bot challenges and the maintenance page."""
 
     def __init__(self, scope: Construct, id_: str) -> None:
         super().__init__(scope, id_)
@@ -38,7 +38,7 @@ class CheckPass(Construct):
 
 
 class Checks(Construct):
-    """Not in the VPC: it has to see what users see, and nothing of ours in between (infra_runtime.checks)."""
+    """Not in the VPC: it has to take the same path as users (infra_runtime.checks)."""
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from infra_constructs.retention import Retention
 
 
 class DataKey(Construct):
-    """Stateful: a snapshot that outlives the stack is worth nothing without it."""
+    """Stateful: a snapshot that outlives the stack cannot be restored without it."""
 
     def __init__(self, scope: Construct, id_: str, *, retention: Retention) -> None:
         super().__init__(scope, id_)

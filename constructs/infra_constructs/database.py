@@ -37,7 +37,7 @@ PARAMETERS = {
     "track_io_timing": "1",
     # Rows tell when they were committed, and so how far a restored database reaches (database/inspection.py).
     "track_commit_timestamp": "1",
-    # A major upgrade copies by it (docs/adr/0030). Turning it on takes a restart, so it is always on.
+    # Major upgrades use it (docs/adr/0030). Turning it on takes a restart, so it is always on.
     "rds.logical_replication": "1",
 }
 # RDS refuses a switch since PostgreSQL 18, where this became a list of what to log.
@@ -83,7 +83,7 @@ class Database(Construct):
         )
         for client in clients:
             self.allow_from(client)
-        # Of every version: an upgrade needs the next one's, and the way back the one before.
+        # For every version: an upgrade needs the next one's, and its rollback the one before.
         groups = {
             version: rds.ParameterGroup(
                 self,
@@ -106,7 +106,7 @@ class Database(Construct):
             security_groups=[self.security_group],
             publicly_accessible=False,
             database_name=self.name,
-            # RDS makes the password, keeps it in Secrets Manager and rotates it; no person types or sees it.
+            # RDS generates the password, keeps it in Secrets Manager and rotates it; no person enters or sees it.
             credentials=rds.Credentials.from_username(self.master_username),
             manage_master_user_password=True,
             multi_az=props.multi_az,
@@ -136,7 +136,7 @@ class Database(Construct):
             ),
             monitoring_interval=cdk.Duration.seconds(60),
             cloudwatch_logs_exports=["postgresql", "upgrade"],
-            # RDS makes the log groups itself, and would keep them for ever.
+            # RDS creates the log groups itself, and would keep them for ever.
             cloudwatch_logs_retention=logs.RetentionDays.THREE_MONTHS,
             deletion_protection=props.retention.is_kept,
             removal_policy=props.retention.snapshots,

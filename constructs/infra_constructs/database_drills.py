@@ -31,9 +31,9 @@ _RESTORED = "awsbackup-restore-test-*"
 
 
 class DatabaseDrills(Construct):
-    """AWS Backup keeps the database's continuous backup while this is there, and RDS again afterwards (docs/adr/0028).
+    """AWS Backup keeps the database's continuous backup while this exists, and RDS again afterwards (docs/adr/0028).
 
-    Stateful as the vault is, whose recovery points the custom resource takes out before it goes.
+    Stateful, as the vault is. The custom resource removes its recovery points before it is deleted.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class DatabaseDrills(Construct):
         vault = backup.BackupVault(
             self,
             "Vault",
-            # CDK's own name is of the place in the tree, which another product may have, too.
+            # CDK's own name derives from the construct's path, which another product may have, too.
             backup_vault_name=stack.stack_name,
             encryption_key=key,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
         role = self._role()
-        # Of an L2's own making: none of them is missing.
+        # The L2 creates all of them.
         assert instance.db_instance_class
         assert instance.db_parameter_group_name
         assert instance.db_subnet_group_name
@@ -82,7 +82,7 @@ class DatabaseDrills(Construct):
                 algorithm="LATEST_WITHIN_WINDOW",
                 include_vaults=[vault.backup_vault_arn],
                 recovery_point_types=["CONTINUOUS"],
-                # As far as it goes: a continuous recovery point is as old as the first backup, and reaches to now.
+                # The maximum: a continuous recovery point is as old as the first backup, and covers the time until now.
                 selection_window_days=365,
             ),
         )
@@ -139,7 +139,7 @@ class DatabaseDrills(Construct):
         )
 
     def _role(self) -> iam.Role:
-        """Enters as AWS Backup, to back up and to restore."""
+        """Role that AWS Backup assumes, to back up and to restore."""
         role = iam.Role(
             self,
             "Role",
@@ -232,7 +232,7 @@ class DatabaseDrills(Construct):
             ),
         ):
             self.handler.role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
-        # As AWS's own restore testing has it (AWSServiceRolePolicyForBackupRestoreTesting).
+        # As in the policy of AWS's own restore testing (AWSServiceRolePolicyForBackupRestoreTesting).
         self.handler.role.add_to_policy(
             iam.PolicyStatement(
                 actions=["iam:PassRole"],

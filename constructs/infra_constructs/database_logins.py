@@ -22,7 +22,7 @@ _SOON = cdk.Duration.minutes(2)
 
 
 class DatabaseLogins(Construct):
-    """Stateful, as its secrets are. Two logins take turns behind each secret (docs/adr/0013)."""
+    """Stateful, as its secrets are. Each secret alternates between two logins (docs/adr/0013)."""
 
     def __init__(
         self, scope: Construct, id_: str, *, vpc: ec2.IVpc, database: Database, longest_statement: cdk.Duration

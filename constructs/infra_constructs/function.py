@@ -22,7 +22,7 @@ from infra_constructs.findings import acknowledge, allows_on
 _ROOT = Path(__file__).resolve().parents[2]
 _RUNTIME = _ROOT / "runtime"
 _LOCK = _RUNTIME / "requirements.txt"
-# Installed by tools/setup.sh, so that nothing at synthesis needs a network.
+# Installed by tools/setup.sh, so that synthesis needs no network.
 _LIBRARIES = _ROOT / ".venv" / "lambda.zip"
 _PYTHON = lambda_.Runtime.PYTHON_3_14
 

@@ -30,7 +30,7 @@ class GameDays(Construct):
     def __init__(self, scope: Construct, id_: str, *, stop_when: Sequence[cloudwatch.IAlarm]) -> None:
         """FIS stops an experiment when one of these alarms goes off, and starts none while one is on.
 
-        Not composite alarms: no document says that FIS takes them.
+        Not composite alarms: no document says that FIS supports them.
         """
         super().__init__(scope, id_)
         self._stop_when = stop_when[:_MOST_STOP_CONDITIONS]
@@ -164,7 +164,7 @@ class GameDays(Construct):
         takes: str,
         parameters: Mapping[str, str] | None = None,
     ) -> None:
-        """The action on each of the targets, which it knows as `takes`."""
+        """The action on each of the targets; `takes` is the action's name for them."""
         fis.CfnExperimentTemplate(
             self,
             id_,
@@ -190,7 +190,7 @@ class GameDays(Construct):
         )
 
     def _role(self, id_: str, *statements: iam.PolicyStatement) -> iam.Role:
-        """Entered by experiments of this account only (AWS FIS user guide, "Confused deputy")."""
+        """Role that only experiments of this account can assume (AWS FIS user guide, "Confused deputy")."""
         experiments = arn_of(self, "fis", "experiment/*")
         role = iam.Role(
             self,

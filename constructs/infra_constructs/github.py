@@ -50,7 +50,7 @@ class GitHubProvider(Construct):
                 url=f"https://{GITHUB_ISSUER}",
                 client_ids=["sts.amazonaws.com"],
                 # Kept: other environments of the account rely on it. Not after a failed creation: the next one would
-                # meet it (IAM, EntityAlreadyExists).
+                # fail (IAM, EntityAlreadyExists).
                 removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
             )
             self.arn = provider.oidc_provider_arn
@@ -228,7 +228,7 @@ def drift_role(
             ),
             iam.PolicyStatement(
                 actions=[
-                    # To describe every stack takes both, and neither for less than all of them.
+                    # Describing every stack needs both, and both only on all stacks.
                     "cloudformation:DescribeStacks",
                     "cloudformation:ListStacks",
                     "cloudformation:DescribeStackDriftDetectionStatus",
@@ -294,7 +294,7 @@ def release_role(
             ),
             iam.PolicyStatement(actions=["lambda:GetFunctionConfiguration"], resources=functions),
             iam.PolicyStatement(actions=["logs:GetLogEvents"], resources=logs),
-            # None of these knows a narrower resource beforehand, and none shows or changes data.
+            # For none of these is a narrower resource known beforehand, and none shows or changes data.
             iam.PolicyStatement(
                 actions=[
                     "ecr:GetAuthorizationToken",

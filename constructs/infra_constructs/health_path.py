@@ -28,7 +28,7 @@ class HealthPathGate(Construct):
         target_groups: Sequence[elbv2.ApplicationTargetGroup],
         path: str,
     ) -> None:
-        """`security_group` reaches the tasks."""
+        """The tasks admit `security_group`."""
         super().__init__(scope, id_)
         handler = RuntimeFunction(
             self,

@@ -12,10 +12,10 @@ from infra_constructs.retention import Retention
 from infra_runtime.contract.releases import LISTED, RELEASE_TAG, RELEASED_TAG
 
 _PUSHES_KEPT = 50
-# More than the ledger lists, as attempts that fail count, too.
+# More than the ledger lists, as failed attempts count, too.
 _RELEASED_KEPT = 2 * LISTED
 PREVIEW_TAG = "preview-"
-"""Begins the tags of what pull requests push (.github/workflows/service-preview.yml)."""
+"""Prefix of the tags of images from pull requests (.github/workflows/service-preview.yml)."""
 
 
 class ImageSeeder(Construct):

@@ -115,7 +115,8 @@ class MediaAccess(Construct):
         self.handler.role.add_to_policy(
             iam.PolicyStatement(actions=["s3:ListBucketVersions"], resources=[bucket.bucket_arn])
         )
-        # DeleteObjects needs the first one even if the request names every version (S3 API reference, "DeleteObjects").
+        # DeleteObjects needs s3:DeleteObject even if the request names every version (S3 API reference,
+        # "DeleteObjects").
         deletes = ["s3:DeleteObject", "s3:DeleteObjectVersion"]
         self.handler.role.add_to_policy(iam.PolicyStatement(actions=deletes, resources=[objects]))
         acknowledge(

@@ -151,7 +151,7 @@ def own_metric(
 def error_percentage(
     errors: cloudwatch.Metric, requests: cloudwatch.Metric, *, enough: int, label: str, period: cdk.Duration
 ) -> cloudwatch.MathExpression:
-    """Per cent of requests, 0 while there are fewer than `enough` to tell."""
+    """Per cent of requests; 0 while there are fewer than `enough`."""
     return cloudwatch.MathExpression(
         expression=f"IF(requests >= {enough}, 100 * errors / requests, 0)",
         using_metrics={"errors": errors, "requests": requests},

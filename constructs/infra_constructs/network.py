@@ -1,4 +1,4 @@
-"""The VPC: where everything lives, and the only ways in and out of it."""
+"""The VPC: subnets, NAT, endpoints and flow logs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from constructs import Construct
 
 from infra_constructs.findings import acknowledge
 
-# So that adding the third zone later moves no subnet of the first two.
+# So that a third zone can be added later without moving subnets of the first two.
 _ZONES_PLANNED_FOR = 3
 _TIERS = (
     ("Public", ec2.SubnetType.PUBLIC, 6),
@@ -115,7 +115,7 @@ class Network(Construct):
             version_description=_NAT_GENERATION,
             launch_template_data=ec2.CfnLaunchTemplate.LaunchTemplateDataProperty(
                 image_id=_NAT_IMAGE,
-                # Its credentials are not had by a request that a server was talked into.
+                # IMDSv2: server-side request forgery does not get its credentials.
                 metadata_options=ec2.CfnLaunchTemplate.MetadataOptionsProperty(http_tokens="required"),
             ),
         )

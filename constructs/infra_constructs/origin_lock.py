@@ -38,7 +38,7 @@ class OriginLock(Construct):
             self,
             "Authority",
             description="CA of the client certificates that Cloudflare shows; made by a function",
-            # Until then something that cannot be taken for the JSON of a CA.
+            # Until then a value that cannot be mistaken for the JSON of a CA.
             generate_secret_string=secretsmanager.SecretStringGenerator(exclude_punctuation=True),
         )
         acknowledge(

@@ -7,7 +7,7 @@ import aws_cdk as cdk
 
 @dataclass(frozen=True)
 class Retention:
-    """Made by `kept` or `disposable`, never directly: data that may be lost says why."""
+    """Created by `kept` or `disposable`, never directly: disposable data needs a reason."""
 
     is_kept: bool
     reason: str

@@ -44,7 +44,7 @@ class ServiceProps:
     cpu: int
     memory_mib: int
     tasks: Autoscaled | cdk.CfnParameter
-    """A parameter of the stack is for what runs by turns: a preview."""
+    """A parameter of the stack for previews, which run only at times."""
     port: int
     target_group_port: int
     """What the target groups were created with; a change replaces them. ECS registers each task with `port`."""
@@ -57,7 +57,7 @@ class ServiceProps:
 
 @dataclass(frozen=True, kw_only=True)
 class Routing:
-    """Where users find the service: hosts of the load balancer, at a priority of their own."""
+    """The service's hosts, and the priority of its rule at the load balancer."""
 
     hosts: Sequence[str]
     priority: int
@@ -240,7 +240,7 @@ def run_until_released(
 
 
 def scale(service: ecs.FargateService, tasks: Autoscaled) -> None:
-    """Quick to grow, slow to shrink."""
+    """Scales out fast and in slowly."""
     scaling = service.auto_scale_task_count(min_capacity=tasks.min_tasks, max_capacity=tasks.max_tasks)
     out, in_ = cdk.Duration.seconds(60), cdk.Duration.minutes(5)
     scaling.scale_on_cpu_utilization(

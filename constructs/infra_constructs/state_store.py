@@ -9,7 +9,7 @@ from infra_runtime.contract.names import parameters
 
 
 class StateStore:
-    """What functions remember between deployments: parameters below one name."""
+    """State of functions between deployments: Systems Manager parameters with one prefix."""
 
     def __init__(self, *, product: str, environment: str, about: str) -> None:
         self.prefix = parameters(product, environment, about)

@@ -34,7 +34,7 @@ class StickySessions(Construct):
             timeout=cdk.Duration.minutes(1),
         )
         for each in target_groups:
-            # CDK says "false" in every template, and with the next change of any attribute CloudFormation would say so.
+            # CDK writes "false" into every template; CloudFormation would apply it when any attribute changes.
             each.set_attribute("stickiness.enabled", None)
         of_rules = [each.listener_rule_arn for each in rules]
         of_groups = [each.target_group_arn for each in target_groups]

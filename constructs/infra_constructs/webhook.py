@@ -16,7 +16,7 @@ _PERIOD = cdk.Duration.minutes(5)
 
 
 class Webhook(Construct):
-    """`infra_runtime.webhook` sends each message on. The secret is read at each one: no template holds it."""
+    """`infra_runtime.webhook` forwards each message. It reads the secret each time, so no template holds it."""
 
     def __init__(self, scope: Construct, id_: str, *, topic: sns.ITopic, severity: Severity, secret: str) -> None:
         super().__init__(scope, id_)

@@ -16,7 +16,7 @@ from infra_runtime.contract.revision import APP
 
 # Fargate's longest (ECS API reference, ContainerDefinition, stopTimeout).
 _STOP_TIMEOUT = cdk.Duration.seconds(120)
-# Waits for its first release, as a service behind the load balancer answers until then.
+# The bootstrap image's command. Until the first release it only waits.
 _IDLE = "setInterval(() => {}, 2 ** 30)"
 
 

@@ -63,11 +63,11 @@ def shell(place: DatabasePlace, mode: Mode, reason: str, command: str | None, co
 
 
 def dump(place: DatabasePlace, into: Path, reason: str, console: Console) -> None:
-    """Complete under its name, or not there at all. Raises `InputError` and `OperatorError`."""
+    """Creates the file only when the dump is complete. Raises `InputError` and `OperatorError`."""
     if into.exists() or not into.parent.is_dir():
         raise InputError(f"FILE {into}: expected a name in a folder that exists, and no file of that name")
     pg_dump = place.tool("pg_dump")
-    handle, partial = tempfile.mkstemp(prefix=f".{into.name}-", dir=into.parent)  # For its owner alone.
+    handle, partial = tempfile.mkstemp(prefix=f".{into.name}-", dir=into.parent)  # Readable by its owner alone.
     os.close(handle)
     try:
         with place.opened("read", reason, console) as (found, variables):
@@ -109,7 +109,7 @@ def tunnel(
 
 @contextmanager
 def _left_to_the_child() -> Iterator[None]:
-    """Ctrl-C ends a query of psql's, and not this program."""
+    """Leaves Ctrl-C to psql, where it ends the query."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

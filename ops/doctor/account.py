@@ -23,7 +23,7 @@ _SERVICES = (
     "ecs.application-autoscaling.amazonaws.com",
 )
 _CACHE = "elasticache.amazonaws.com"
-# Of the assemblies that our CDK writes (`requiresBootstrapStackVersion` in their manifests).
+# As in the manifests that our CDK writes (`requiresBootstrapStackVersion`).
 _BOOTSTRAP = 6
 _TOOLKIT = "CDKToolkit"
 # In an AccessDenied that no policy causes.
@@ -69,7 +69,7 @@ def bootstrap(environment: Environment, clients: Clients) -> Iterator[Finding]:
             what="CloudFormation deploys as AdministratorAccess, the default of cdk bootstrap",
             why="everyone who may deploy is an administrator; a boundary on the deploy role does not limit that",
             fix=f"{command} --cloudformation-execution-policies POLICY_ARN",
-            # The owner's decision: how narrow it can be depends on what else is deployed there.
+            # The owner decides: how narrow it can be depends on what else is deployed there.
             stops=False,
         )
 
@@ -113,7 +113,7 @@ def free_plan(environment: Environment, clients: Clients) -> Iterator[Finding]:
         what="is on the free plan",
         why="on the free plan RDS keeps one day of backups and makes only micro databases, and there are no load "
         "balancers: the stacks Data and Platform roll back",
-        # It costs money from then on: the owner's decision.
+        # The owner decides: it costs money from then on.
         fix="aws freetier upgrade-account-plan --account-plan-type PAID --region us-east-1",
     )
 
@@ -131,7 +131,7 @@ def cost_explorer(environment: Environment, clients: Clients) -> Iterator[Findin
                 return True
             if is_denied(error):
                 raise
-            # It is on, and has no data yet.
+            # Cost Explorer is on, and has no data yet.
         return False
 
     yield from _asked(

@@ -60,7 +60,7 @@ def examine(
 
 
 def _same_names(clients: Clients, others: Collection[Stack], wanted: Templates) -> Iterator[Finding]:
-    """Before the first deployment: another product, or this one under its former name, has what we would create."""
+    """Before the first deployment: another product, or this one under its former name, owns what we would create."""
     for product in sorted({each.tags.get("product", "") for each in others}):
         theirs = [each for each in others if each.tags.get("product", "") == product]
         taken = [each for each in effects(templates(clients, theirs, wanted), wanted) if each.kind == "exists"]
@@ -102,7 +102,7 @@ def _unacknowledged(effect: Effect, acknowledged: Collection[str]) -> Iterator[F
 
 
 def _busy(clients: Clients, found: Collection[Effect]) -> Iterator[Finding]:
-    """Databases and Redis that the deployment changes, while RDS or ElastiCache is still at something else."""
+    """Databases and Redis that the deployment changes while RDS or ElastiCache is still changing them."""
     for effect in _changed(found, "AWS::RDS::DBInstance"):
         live = _database(clients, effect)
         if live["DBInstanceStatus"] not in _TAKES_CHANGES:
@@ -195,7 +195,7 @@ def _serves(clients: Clients, stack: str, groups: Collection[str]) -> bool:
 
 
 def _storage(clients: Clients, effect: Effect, _: Collection[Effect], wanted: Template) -> Iterator[Finding]:
-    """Storage grows by itself, and RDS takes only more than there is."""
+    """Storage grows by itself, and RDS accepts only a larger size."""
     live = _database(clients, effect)
     asked = int(wanted["Resources"][effect.resource]["Properties"]["AllocatedStorage"])
     if live["DBInstanceStatus"] == "storage-optimization":
@@ -211,7 +211,7 @@ def _storage(clients: Clients, effect: Effect, _: Collection[Effect], wanted: Te
 
 
 def _version(clients: Clients, effect: Effect, _: Collection[Effect], wanted: Template) -> Iterator[Finding]:
-    """RDS changes no major version by a template: the one that says what runs already is taken (docs/adr/0030)."""
+    """RDS refuses a template with another major version than the one that runs (docs/adr/0030)."""
     live = _database(clients, effect)
     asked = wanted["Resources"][effect.resource]["Properties"]["EngineVersion"]
     if not f"{live['EngineVersion']}.".startswith(f"{asked}."):
@@ -233,7 +233,7 @@ def _declared(rule: Template) -> Iterator[tuple[str, int]]:
 
 
 def of_service(place: ReleaseTarget) -> Iterator[Finding]:
-    """What is under way or would gate nothing. Raises what boto3 raises."""
+    """Deployments that are under way, and alarms that could not stop a release. Raises what boto3 raises."""
     service = service_of(place.clients, place.stack)
     newest = place.ledger.newest(place.service)
     if newest is not None and newest.outcome == "running":

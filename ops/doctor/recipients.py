@@ -1,4 +1,4 @@
-"""E-mail addresses that are to get alarms, and do not."""
+"""E-mail addresses that should receive alarms, and do not."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The secrets that people put into Secrets Manager before the first deployment: there, and of the right form."""
+"""The secrets that people store in Secrets Manager before the first deployment: whether they exist and are valid."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -82,7 +82,7 @@ _DELETED = "is scheduled for deletion"
 
 
 def fault(manager: Any, needed: Required) -> str:
-    """What is wrong with a secret as it is now, without telling any of it; "" when nothing is. Raises `Unchecked`."""
+    """What is wrong with a secret's current value, without quoting it; "" when nothing is. Raises `Unchecked`."""
     try:
         value = manager.get_secret_value(SecretId=needed.name).get("SecretString", "")
     except ClientError as error:

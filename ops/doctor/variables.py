@@ -1,4 +1,4 @@
-"""Whether GitHub's environments have what the workflows read, and the services may call those."""
+"""Whether GitHub's environments have the variables of the workflows, and services' repositories may call those."""
 
 from collections.abc import Iterator
 

@@ -89,7 +89,7 @@ def _edge_certificate(api: Api, found: Zone, environment: Environment, where: st
 
 
 def _workers(api: Api, found: Zone, where: str) -> Iterator[Finding]:
-    """A deployment may need none; an incident is too late to find out."""
+    """Checked although a deployment may need no Worker: an incident would be too late to find out."""
     try:
         api.get(f"/accounts/{found.account}/workers/scripts")
         api.get(f"/zones/{found.id}/workers/routes")

@@ -72,7 +72,7 @@ class ObservedObject:
 
 
 def plan(name: str, environment: Environment, console: Console, *, as_json: bool) -> None:
-    """Also what goes: declarations that are deployed and not in the code any more."""
+    """Includes deletions: declarations that are deployed and not in the code any more."""
     with opened(name, environment) as edge, working(_COMPARES):
         wanted = dict(declarations(name, edge.session))
         deployed = edge.store.all("declared")
@@ -82,7 +82,7 @@ def plan(name: str, environment: Environment, console: Console, *, as_json: bool
             else DeclarationFinding(key, [], "waits for something that is not deployed yet")
             for key, document in wanted.items()
         ]
-        # No deployment removes what a person has switched on for a time.
+        # No deployment removes the maintenance page, which a person has switched on for a time.
         gone = {key: each for key, each in deployed.items() if key not in wanted and "until" not in each}
         findings += [_compare(edge, key, each, present=False) for key, each in gone.items()]
     report(edge, findings, console, "would change", as_json=as_json)
@@ -214,7 +214,7 @@ def _short(value: Any) -> str:
 
 
 def _glance(text: str) -> str:
-    """All of it is in --json."""
+    """The text, shortened; --json prints all of it."""
     return text if len(text) <= _GLANCE else f"{text[: _GLANCE - 1]}…"
 
 

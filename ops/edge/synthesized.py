@@ -24,7 +24,7 @@ def declarations(name: str, session: boto3.Session) -> Iterator[tuple[str, dict[
             try:
                 document = json.loads(known.resolve(raw))
             except NotDeployedYet:
-                # What it is can be read all the same: only a name or two inside are open.
+                # Its kind and name can be read all the same: only some values are unknown.
                 open_document = json.loads(text_of(raw, unknown="?"))
                 yield f"{open_document['kind']}/{open_document['name']}", None
                 continue

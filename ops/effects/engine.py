@@ -31,7 +31,7 @@ def effects(before: Templates, after: Templates) -> list[Effect]:
 def _of_change(change: ResourceChange, compared: Difference) -> Iterator[Effect]:
     named = list(names.effects(change))
     found = [
-        # It says more of the same replacement.
+        # It describes the same replacement in more detail.
         *(replaced.effects(change) if all(each.kind != "uncertified" for each in named) else ()),
         *leaving.effects(change, compared),
         *addresses.effects(change, compared),

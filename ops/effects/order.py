@@ -42,7 +42,7 @@ def order(difference: Difference) -> Order:
     stuck = frozenset(step.stack for step in steps if step not in ordered)
     needed = _before(late, waits) & set(ordered)
     if any(step.is_deletion for step in needed):
-        # What it serves may be served by others only when everything else is deployed: it goes as late as possible.
+        # As late as possible: others may serve its users only when everything else is deployed.
         last = max(ordered.index(step) for step in needed if step.is_deletion)
         needed = {step for step in ordered[: last + 1] if not step.is_deletion or step in needed}
     changed = {stack for stack, template in after.items() if template != difference.before.get(stack)}
@@ -51,7 +51,7 @@ def order(difference: Difference) -> Order:
 
 
 def _waits(difference: Difference) -> Mapping[StackStep, set[StackStep]]:
-    """By step: those that come before it. One that waits for itself can never be done."""
+    """The steps before each step. A step that waits for itself can never be done."""
     before, after = difference.before, difference.after
     waits: dict[StackStep, set[StackStep]] = {}
 

@@ -38,7 +38,7 @@ def references(node: Any) -> Iterator[tuple[str, str | None]]:
 
 
 def values(node: Any, key: str) -> Iterator[Any]:
-    """Of a key, wherever it is: a list may be a function of lists."""
+    """Values of a key, at any depth: a list may be an intrinsic function of lists."""
     if isinstance(node, list):
         for each in node:
             yield from values(each, key)
@@ -80,14 +80,14 @@ def resources(template: Template) -> Mapping[str, Mapping[str, Any]]:
 
 
 def conditions(node: Any) -> Iterator[str]:
-    """Names of those that it asks for."""
+    """Names of the conditions in it."""
     for name, *branches in values(node, "Fn::If"):
         yield name
         yield from conditions(branches)
 
 
 def chosen(node: Any, holds: Mapping[str, bool]) -> Any:
-    """With the branch of each `Fn::If` that is taken, and without what has no value. `holds` is by condition."""
+    """Each `Fn::If` replaced by the branch that is taken, without `AWS::NoValue`. `holds` is by condition."""
     if isinstance(node, list):
         return [found for each in node if (found := chosen(each, holds)) != _NO_VALUE]
     if not isinstance(node, Mapping):

@@ -36,9 +36,8 @@ def apply(needed: Sequence[GitHubEnvironment], github: httpx.Client) -> Iterator
 
 
 def _left_over(needed: Sequence[GitHubEnvironment], github: httpx.Client) -> Iterator[AppliedSetting]:
-    """Environments with one of our roles that no workflow runs in, because names have changed since.
-
-    Deleted by a person: what else uses them is not known here.
+    """Environments with one of our roles in which no workflow runs any more, as names have changed. A person deletes
+    them: what else uses them is unknown here.
     """
     known = {(each.repository, each.name) for each in needed}
     roles = {value for each in needed for name, value in each.variables.items() if name.endswith("_ROLE")}
@@ -112,7 +111,7 @@ def _variables(needed: GitHubEnvironment, path: str, github: httpx.Client) -> It
 
 
 def _secrets(needed: GitHubEnvironment, path: str, github: httpx.Client) -> Iterator[AppliedSetting]:
-    """Only whether they are there: their values are nowhere in AWS."""
+    """Checks only whether they exist: their values are not in AWS."""
     existing = {each["name"] for each in pages(github, f"{path}/secrets", "secrets")}
     for name in needed.secrets:
         if name not in existing:

@@ -37,7 +37,7 @@ class ShownMaintenance:
     maintenance: Maintenance | None
     """None when none is on."""
     problems: list[str]
-    """Why it is not as it was switched on."""
+    """How its state differs from the record."""
 
 
 def end(text: str, *, now: datetime) -> datetime:
@@ -96,9 +96,9 @@ def on(
 
 
 def off(edge: EdgeOf, console: Console) -> None:
-    """Ends it. Once more does no harm, also after half of it has failed. Raises `OperatorError`."""
+    """Ends it. May be repeated, also after a failure half-way. Raises `OperatorError`."""
     found = edge.store.get(KEY)
-    # Also without a record: everything that exists has to go.
+    # Also without a record: it removes everything that exists.
     converge(edge.api, edge.subject(found or _declaration(edge)), present=False)
     if found is None:
         console.print(f"{edge.name}: no maintenance is on", highlight=False)

@@ -15,7 +15,7 @@ MOST_ALARMS = 100
 def mute(
     cloudwatch: Any, prefix: str, alarms: Sequence[str], *, until: datetime, about: str, now: datetime
 ) -> list[str]:
-    """Names of the rules that were made. Nothing is documented about a beginning in the past: the next minute it is."""
+    """Returns the rules' names. They start at the next minute: nothing is documented about a start in the past."""
     begin = (now + timedelta(minutes=1)).replace(second=0, microsecond=0)
     minutes = max(1, math.ceil((until - begin).total_seconds() / 60))
     names = []

@@ -58,7 +58,7 @@ def url(variables: Mapping[str, str], console: Console, *, as_json: bool) -> Non
 
 
 def check_here(variables: Mapping[str, str], console: Console, *, as_json: bool) -> None:
-    """Exit code 3 unless it can be used, and soon enough."""
+    """Exit code 3 unless Redis can be used and is fast enough."""
     _report(probe(_target(variables)).document(), "from this machine", console, as_json=as_json)
 
 
@@ -72,7 +72,7 @@ def check_there(name: str, environment: Environment, console: Console, *, instan
 def ask(
     name: str, environment: Environment, words: list[str], console: Console, *, instance: str | None, as_json: bool
 ) -> None:
-    """What each primary replies; by the probe, too."""
+    """Prints the reply of each primary. The probe in the VPC asks them."""
     try:
         readonly_commands.check(words)
     except readonly_commands.NotAllowed as error:

@@ -22,10 +22,10 @@ from ops.functions import Clients
 from ops.redis.probe import ask_probe
 
 _EVERY_SECONDS = 15.0
-# Of a release that bakes for an hour, and the tasks that follow it.
+# Time for a release that bakes for an hour, and for the replacement of tasks after it.
 _LONGEST_SECONDS = 2 * 3600.0
 _LETTERS = 64
-# The first until the old token is no longer valid.
+# Stages of the new token: AWSPENDING until the old token is no longer valid, then AWSCURRENT.
 _NEW, _CURRENT = "AWSPENDING", "AWSCURRENT"
 
 
@@ -198,7 +198,7 @@ def _readers(place: ElastiCacheRotation) -> Iterator[Mapping[str, Any]]:
 
 
 def _with(url: str, token: str) -> str:
-    """ElastiCache's: `rediss://:TOKEN@…`; a token has nothing in it that a URL would escape."""
+    """ElastiCache's URL, `rediss://:TOKEN@…`; a token has no characters that a URL escapes."""
     scheme, _, rest = url.partition("://:")
     return f"{scheme}://:{token}@{rest.partition('@')[2]}"
 

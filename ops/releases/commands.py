@@ -91,7 +91,7 @@ def rollback(
                     console.print(f"{ended.id} was stopped; {short(ended.previous)} serves", highlight=False)
                     _pipelines_wait(place, console)
                     return
-                # It was over before ECS could stop it: what was before it is released.
+                # It had ended before ECS could stop it: the version before it is released.
     raise OperatorError(f"{place.service} does not come to rest: infra status {place.name} --service {place.service}")
 
 
@@ -127,14 +127,14 @@ def _pipelines_wait(place: ReleaseTarget, console: Console) -> None:
 
 
 def resume(place: ReleaseTarget, console: Console) -> None:
-    """Pipelines may release again after a rollback. Raises `OperatorError`."""
+    """Lets pipelines release again after a rollback. Raises `OperatorError`."""
     answer = place.ask({"action": "resume", "run": run()})
     _refuse(answer["problems"])
     console.print(f"pipelines may release {place.service} again, after {answer['id']}", highlight=False)
 
 
 def follow(place: ReleaseTarget, console: Console) -> None:
-    """The newest release, to its end. Raises `OperatorError` when it fails, or when there is none."""
+    """Follows the newest release to its end. Raises `OperatorError` when it fails, or when there is none."""
     release = place.ledger.newest(place.service)
     if release is None:
         raise OperatorError(f"{place.service} was never released in {place.name}")

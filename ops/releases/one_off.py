@@ -38,7 +38,7 @@ def run(place: ReleaseTarget, command: Sequence[str], console: Console) -> int:
         ended = named(state["containers"], ONE_OFF)
         if ended.get("exitCode") is None:
             raise OperatorError(f"the task never ran: {state.get('stoppedReason')} {ended.get('reason', '')}")
-        # A log arrives a little later than the news of the end.
+        # Log lines arrive a little later than the end of the task.
         time.sleep(_EVERY_SECONDS)
         for line in reader.new():
             console.print(line, highlight=False)

@@ -46,7 +46,7 @@ class ReleaseTarget:
         return Ledger(self.clients.client("dynamodb"), table)
 
     def ask(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """The control of releases. Raises `OperatorError`."""
+        """Invokes the release control function. Raises `OperatorError`."""
         stack = self.stack_called("delivery")
         what = f"control of releases of {self.service}"
         function = find(self.clients, stack, "release.control", {"SERVICE": self.service}, what=what)
@@ -58,7 +58,7 @@ class ReleaseTarget:
         return service_of(self.clients, self.stack)
 
     def image(self) -> str:
-        """The one that the service is to run."""
+        """The image that the service should run."""
         parameter = image_parameter(self.environment.product, self.name, self.service)
         found: str = self.clients.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
         return found

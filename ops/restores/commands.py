@@ -33,7 +33,7 @@ _SAVED_WITHIN = timedelta(minutes=15)
 # The RDS guide has ten minutes for a renaming.
 _REACHED_WITHIN = timedelta(minutes=20)
 _EVERY_SECONDS = 15.0
-# What RDS does not accept then is reported as a difference.
+# If RDS refuses one of them then, it is reported as a difference.
 _TRIES = 3
 
 
@@ -229,7 +229,7 @@ def _source(
         waited += timedelta(seconds=_EVERY_SECONDS)
 
 
-# -- Looking at the data
+# -- Verifying the data
 
 
 def _verify(place: Instances, restored: Described, console: Console) -> None:
@@ -331,7 +331,7 @@ def _mark(place: Instances, target: Described) -> None:
     """Marks the target: no release begins while it has the mark (infra_runtime.release.preflight)."""
     place.mark_next(target)
     if place.called(place.identifier) is None:
-        return  # Nothing serves: users wait for no deployment.
+        return  # Nothing serves: do not wait for deployments.
     try:
         refuse_if_something_moves(place)
     except OperatorError:

@@ -101,7 +101,7 @@ class Instances:
         return self._named("restored-to")
 
     def replaced(self) -> list[Described]:
-        """The last one first."""
+        """The newest first."""
         return self._named("replaced-at")[::-1]
 
     def next(self) -> Described | None:
@@ -119,7 +119,7 @@ class Instances:
         return name
 
     def short(self, instance: Described) -> str:
-        """How it was made: the last part of its name, like restored-to-20261126075959."""
+        """The last part of its name, which says how it was created, like restored-to-20261126075959."""
         return str(instance["DBInstanceIdentifier"]).removeprefix(f"{self.stack}-")
 
     def window(self, instance: Described) -> tuple[datetime, datetime] | None:
@@ -234,7 +234,7 @@ _SAME = {
     "PreferredBackupWindow": "PreferredBackupWindow",
     "StorageType": "StorageType",
 }
-# What only a later change takes.
+# Settings that only a later modification accepts.
 _LATER = {
     "MonitoringInterval": "MonitoringInterval",
     "MonitoringRoleArn": "MonitoringRoleArn",
@@ -275,7 +275,7 @@ def wanted_at_restore(old: Described, to: datetime) -> dict[str, Any]:
         "DBParameterGroupName": old["DBParameterGroups"][0]["DBParameterGroupName"],
         "DBSubnetGroupName": old["DBSubnetGroup"]["DBSubnetGroupName"],
         "VpcSecurityGroupIds": [each["VpcSecurityGroupId"] for each in old["VpcSecurityGroups"]],
-        # Those of CloudFormation itself are not for others to give.
+        # Only CloudFormation may set its own tags.
         "Tags": [
             *(each for each in old.get("TagList", []) if not each["Key"].startswith(("aws:", "infra:"))),
             {"Key": _TO, "Value": to.isoformat()},
@@ -297,7 +297,7 @@ def lacking(old: Described, new: Described) -> dict[str, Any]:
 
 
 def differences(old: Described, new: Described) -> Iterator[str]:
-    """What is still another on the new one, in RDS's own description of it."""
+    """Settings of the new one that still differ, as RDS describes it."""
     for key in {*_SAME.values(), *_LATER.values()}:
         if old.get(key) and old.get(key) != new.get(key):
             yield f"{key} is {new.get(key)}, {old.get(key)} before"

@@ -20,7 +20,7 @@ from ops.console import Console
 from ops.errors import OperatorError
 from ops.functions import Clients
 
-# CopyObject takes no more (S3 API reference, "CopyObject").
+# CopyObject's maximum (S3 API reference, "CopyObject").
 _LARGEST_COPY = 5 * 1024**3
 _PART = 512 * 1024**2
 _AT_ONCE = 10
@@ -241,8 +241,8 @@ def _version(listed: Mapping[str, Any], *, is_marker: bool) -> Version:
 
 
 def _in_order(versions: list[Version], markers: list[Version]) -> list[Version]:
-    """Both are in S3's order already. Of one second, an object is taken to be younger than a marker: bringing back what
-    was deleted on purpose is noticed, and the other way round is not.
+    """Both are in S3's order already. Within one second, an object counts as younger than a marker: people notice an
+    object that comes back although it was deleted, but not one that stays lost.
     """
     found = []
     while versions and markers:

@@ -20,9 +20,9 @@ from ops.errors import InputError, OperatorError
 from ops.functions import Clients
 from ops.progress import working
 
-# A terminal cuts a line off there without a word (termios(3), "Canonical mode").
+# A terminal silently cuts a line off there (termios(3), "Canonical mode").
 _LONGEST_LINE = 4095
-# Of SecretString (Secrets Manager API reference, PutSecretValue).
+# Maximum of SecretString (Secrets Manager API reference, PutSecretValue).
 _MOST_BYTES = 65_536
 
 
@@ -86,7 +86,7 @@ def piped(stream: BinaryIO) -> str:
     try:
         value = stream.read().decode()
     except UnicodeDecodeError:
-        # Without its cause, which quotes what was read.
+        # Without its cause, which quotes the value.
         raise InputError("standard input: expected text in UTF-8") from None
     return value.removesuffix("\r\n" if value.endswith("\r\n") else "\n")
 

@@ -18,7 +18,7 @@ from ops.restores import commands as restores
 from ops.restores.instances import Described, Instances, differences
 from ops.upgrades.deployment import AVAILABLE, SWITCHED, SWITCHOVER_SECONDS, Upgrade
 
-# How far the copy may be behind when it is compared.
+# How far the copy may lag behind when it is compared.
 _LAG = timedelta(seconds=10)
 _COMPARED_TIMES = 5
 _EVERY_SECONDS = 15.0

@@ -25,7 +25,7 @@ class LiveCheck:
     """As docs/unverified-on-live.md has it."""
     if_wrong: str
     try_it: Callable[[Live], str]
-    """Returns what it saw. Raises `Refuted`, `NotHere`, or what the vendors' clients raise."""
+    """Returns what it found. Raises `Refuted`, `NotHere`, or what the vendors' clients raise."""
 
 
 def media_origin(live: Live) -> str:
@@ -40,7 +40,7 @@ def media_origin(live: Live) -> str:
     def is_cached() -> bool:
         return bool(live.visitor.get(f"https://{host}/{key}").headers.get("cf-cache-status") == "HIT")
 
-    # What was written is purged within seconds, perhaps just after the first answer.
+    # Writing purges the object from the cache within seconds, perhaps just after the first answer.
     live.wait_for(f"cf-cache-status: HIT for https://{host}/{key}", _CACHED_SECONDS, is_cached)
     bucket, region = live.environment.media.bucket, live.environment.aws.region
     direct = live.visitor.get(f"https://{bucket}.s3.{region}.amazonaws.com/{key}")

@@ -1,4 +1,4 @@
-"""Runs the checks one after the other, prints what each saw, and records the vendors' answers."""
+"""Runs the checks one after the other, prints what each found, and records the vendors' answers."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack

@@ -23,7 +23,7 @@ _CONNECT_SECONDS = 5.0
 
 
 class Refuted(Exception):
-    """The assumption does not hold; the message says what was seen instead."""
+    """The assumption does not hold; the message says what was found instead."""
 
 
 class NotHere(Exception):
@@ -31,7 +31,7 @@ class NotHere(Exception):
 
 
 def require(holds: object, otherwise: str) -> None:
-    """Raises `Refuted` with what was seen."""
+    """Raises `Refuted` with what was found."""
     if not holds:
         raise Refuted(otherwise)
 

@@ -111,7 +111,7 @@ class SiteDomain:
         )
 
     def serve_branch(self) -> None:
-        """Another one than before; or not yet, while the domain is being changed."""
+        """Points the domain to the declared branch. Does nothing yet while Amplify changes the domain."""
         try:
             self.amplify.update_domain_association(
                 appId=self.document["app"], domainName=self.document["host"], subDomainSettings=self._settings
@@ -165,7 +165,7 @@ class SiteDomain:
         converge(self.api, self._records(_OneOfSeveral, zone, site["owner"], [record]), present=True)
 
     def remove_site(self, zone: str, target: str) -> None:
-        """Unless it leads somewhere else by now, or is the edge's: that one is proxied."""
+        """Deletes the site's record, unless it has another target by now, or is proxied and so the edge's."""
         marker = "{owner}.{name}".format(**self.document["site"])
         path = f"/zones/{zone}/dns_records"
         for each in self.api.pages(path):
@@ -187,7 +187,7 @@ class _OneOfSeveral(Records):
 def provide(
     request: Request, amplify: Any, api: Api, invocation: Invocation, invoke_itself: Callable[[Mapping[str, Any]], None]
 ) -> Result | None:
-    """The physical id is app and host: another one of either is another domain. None when the next one goes on."""
+    """The physical id is app and host: another one of either is another domain. None to go on in another invocation."""
     document = json.loads(request.properties["Document"])
     domain = SiteDomain(amplify, api, document)
     if request.kind == "Delete":
@@ -213,7 +213,7 @@ def provide(
 
 
 def _available(domain: SiteDomain, zone: str, invocation: Invocation, *, is_new: bool) -> Association | None:
-    """None when this invocation is over before the domain is there. Raises `NotAvailable`."""
+    """None when this invocation ends before the domain is available. Raises `NotAvailable`."""
     host, api = domain.document["host"], domain.api
     validated, led_to, led_at = False, None, 0.0
     while True:

@@ -22,7 +22,7 @@ class ClientCertificateAuthority:
 
     @classmethod
     def create(cls, name: str, *, now: datetime) -> "ClientCertificateAuthority":
-        # RSA, as the load balancer's and Cloudflare's documents agree on it beyond doubt.
+        # RSA: the documentation of both the load balancer and Cloudflare names it.
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} origin pull CA")])
         certificate = (
@@ -42,7 +42,7 @@ class ClientCertificateAuthority:
         return cls(x509.load_pem_x509_certificate(content["certificate"].encode()), key)
 
     def dump(self) -> str:
-        """For the one secret that holds it."""
+        """The value of the one secret that holds it."""
         return json.dumps({"certificate": self.certificate_pem, "private_key": _pem(self.key)})
 
     @property
@@ -50,7 +50,7 @@ class ClientCertificateAuthority:
         return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
 
     def issue(self, name: str, *, now: datetime) -> dict[str, str]:
-        """A client certificate and its key, as Cloudflare's upload takes them; kept nowhere else."""
+        """A client certificate and its key, as Cloudflare's upload expects them; only Cloudflare keeps the key."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} via Cloudflare")])
         certificate = (

@@ -1,7 +1,7 @@
 """Who asks a function, by the caller's own credentials: a request to STS that the caller signs and the function sends.
 
 A Lambda function does not learn who invoked it. STS can: GetCallerIdentity names the identity that signed
-it, and a signed request can be handed on (as for the tokens of Amazon EKS). The signature covers the name of the
+it, and a signed request can be passed on (as for the tokens of Amazon EKS). The signature covers the name of the
 function that is asked, so that what was made for one function proves nothing to another.
 """
 

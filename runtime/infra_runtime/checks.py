@@ -1,7 +1,7 @@
-"""Scheduled: asks for what users ask for, by its public name, from outside of everything, and says how it went.
+"""Scheduled: requests what users request, by public names and from outside the VPC, and publishes the results.
 
-Each target is asked for once a minute, all of them at the same time. A failure is asked about again before it counts:
-one lost packet is no incident.
+It requests each target once a minute, all at the same time. A failed request is repeated before it counts: one lost
+packet is no incident.
 """
 
 import json
@@ -22,7 +22,7 @@ from infra_runtime.contract.metrics import CHECKS, CheckMetric, emit
 from infra_runtime.json_fields import field_of
 from infra_runtime.reporting import reported
 
-# From Cloudflare's cache, or on the way into it; DYNAMIC and BYPASS would be S3's bill for every view.
+# Values of cf-cache-status for what Cloudflare caches. With DYNAMIC or BYPASS, S3 would bill every view.
 _CACHEABLE = frozenset({"HIT", "MISS", "EXPIRED", "REVALIDATED", "STALE", "UPDATING"})
 # User-Agent. Cloudflare refuses clients without one.
 _NAME = "infra-check/1"
@@ -57,7 +57,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
 
 @cache
 def _put_the_object() -> None:
-    """What is asked for of media, once for each start of the function; there already is as good."""
+    """Uploads the object that the media check requests, unless it exists; once for each start of the function."""
     where = {"Bucket": os.environ["MEDIA_BUCKET"], "Key": os.environ["MEDIA_KEY"]}
     s3 = client("s3", seconds=5)
     try:
@@ -109,7 +109,7 @@ def check(target: CheckTarget) -> CheckAnswer:
 
 
 def lost_dependencies(target: CheckTarget) -> list[str] | None:
-    """Fields that say otherwise than when all is well; None when it was not reached, or says nothing about them."""
+    """Fields without the expected value; None when the service could not be reached, or lacks a field."""
     headers = {PASS_HEADER: _pass()} if target.needs_pass else {}
     try:
         with httpx.Client(timeout=_SECONDS, headers={"User-Agent": _NAME, **headers}) as http:

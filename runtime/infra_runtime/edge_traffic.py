@@ -20,22 +20,22 @@ from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.reporting import reported
 
 _KEY = {"service": {"S": "edge-traffic"}, "id": {"S": "cursor"}}
-# Longer than any run takes: a claim of this age is of one that has died. By then CloudWatch shows what it was given.
+# Longer than any run: the run with a claim of this age has died, and CloudWatch shows what it has published.
 _DEAD = timedelta(minutes=10)
-# CloudWatch takes data of the last two weeks.
+# CloudWatch accepts data of the last two weeks.
 _OLDEST = timedelta(days=13)
-# Asked for at once, after a time without: more would be more than a run's time.
+# At most this much in one run, after an outage: a run has no time for more.
 _AT_ONCE = timedelta(hours=3)
 _BATCH = 500
 
 
 class AlreadyUnderway(Exception):
-    """Another run has the window."""
+    """Another run has claimed the window."""
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """How far it has come: an item of the ledger's table."""
+    """The end of the last published window, and the claim on the next: an item of the ledger's table."""
 
     dynamodb: Any
     table: str
@@ -48,7 +48,7 @@ class Cursor:
         )  # type: ignore[return-value]
 
     def begin(self, at: datetime) -> None:
-        """The very first time."""
+        """Creates the item, at the very first run."""
         self._put({"until": {"S": at.isoformat()}}, "attribute_not_exists(id)", {})
 
     def claim(self, until: datetime, *, now: datetime, dead: datetime | None) -> None:
@@ -87,7 +87,7 @@ class Publisher:
             self.cloudwatch.put_metric_data(Namespace=EDGE, MetricData=data[first : first + _BATCH])
 
     def has(self, start: datetime) -> bool:
-        """Whether the window is there. The mark is the last of its data."""
+        """Whether CloudWatch has the whole window: `WINDOWS` is published last."""
         found = self.cloudwatch.get_metric_statistics(
             Namespace=EDGE,
             MetricName=TrafficMetric.WINDOWS.value,

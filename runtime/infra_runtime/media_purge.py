@@ -1,4 +1,4 @@
-"""Takes media that was deleted or replaced out of Cloudflare's cache, which would keep it for a month.
+"""Purges deleted and replaced media from Cloudflare's cache, which would keep it for a month.
 
 S3's events come by EventBridge and a queue, many at once. Browsers keep what they have for up to a week.
 """

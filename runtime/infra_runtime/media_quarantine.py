@@ -24,7 +24,7 @@ _MOVED = {"NoSuchVersion", "NoSuchKey", "404"}
 
 
 class NotTagged(Exception):
-    """An event says that the object is clean, and its tag does not: SQS hands the event out again."""
+    """An event says that the object is clean, and its tag does not yet: SQS delivers the event again."""
 
 
 @reported

@@ -1,7 +1,7 @@
 """Custom resource and daily job: the load balancer trusts our CA, and Cloudflare has its client certificate.
 
 The load balancer may ask for client certificates only once Cloudflare shows one: its listener depends on this resource,
-and is gone before this one is.
+and is deleted before it.
 """
 
 import json
@@ -66,7 +66,7 @@ def provide(request: Request, lock: Lock) -> Result:
 
 
 def close(document: Mapping[str, Any], lock: Lock) -> None:
-    """A CA where there is none, its certificate in the bucket, and a client certificate that lasts, in use."""
+    """Creates the CA if there is none, stores its certificate in the bucket, and renews the client certificate."""
     zone = zones.find(lock.api, document["zone"])
     authority = _authority(document, lock)
     if authority is None:

@@ -30,7 +30,7 @@ def reported(handler: Handler) -> Handler:
 
 
 def report(error: BaseException, *, redact: Callable[[str], str] = redact_everything) -> None:
-    """Never raises, and never takes longer than two seconds: what has failed is not to fail by this, too."""
+    """Never raises, and never takes longer than two seconds: reporting must not cause a second failure."""
     if not os.environ.get("SENTRY_DSN"):
         return
     try:

@@ -5,7 +5,7 @@ from typing import Any
 
 
 class NotInPlace(Exception):
-    """The new value is not where it has to be before it may count; the old one goes on."""
+    """The new value is not in use everywhere yet, so it must not become current; the old one stays."""
 
 
 class Rotation(ABC):
@@ -16,7 +16,7 @@ class Rotation(ABC):
 
     @abstractmethod
     def new_value(self) -> str:
-        """What the secret is to be."""
+        """The secret's next value."""
 
     @abstractmethod
     def set(self, pending: str) -> None:
@@ -27,7 +27,7 @@ class Rotation(ABC):
         """Raises `NotInPlace`, or what using the new value raises."""
 
     def step(self, name: str) -> None:
-        """Each may be repeated. Raises when what it is to bring about is not there in the end."""
+        """Runs one step, which may be repeated. Raises when the step did not have its effect."""
         if name == "createSecret":
             self._create()
         elif name == "setSecret":

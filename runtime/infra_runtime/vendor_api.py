@@ -36,7 +36,7 @@ class NotFound(Refused):
 
 
 class Unavailable(VendorError):
-    """No definite answer within the attempts, or the time, there were."""
+    """No definite answer within the allowed attempts or time."""
 
 
 class OutcomeUnknown(VendorError):
@@ -49,7 +49,7 @@ class BadCredentials(Exception):
 
 @dataclass(frozen=True)
 class Clock:
-    """Time, so that tests need none."""
+    """The current time and sleep; tests replace them and do not wait."""
 
     now: Callable[[], float] = time.time
     """Seconds since 1970."""
@@ -92,7 +92,7 @@ class VendorApi:
     clock: Clock = field(default_factory=Clock)
     http: httpx.Client = field(default_factory=connection, repr=False)
     redact: Callable[[str], str] = str
-    """Takes secrets out of what the vendor says, who may quote what he was sent."""
+    """Removes secrets from the vendor's messages, which may quote the request."""
 
     def __post_init__(self) -> None:
         self._not_before = 0.0

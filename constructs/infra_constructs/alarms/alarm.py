@@ -25,7 +25,7 @@ class Severity(StrEnum):
 
 
 class TreatMissing(StrEnum):
-    """What no data means; each alarm has to say."""
+    """What missing data means; each alarm has to say."""
 
     BREACHING = "breaching"
     NOT_BREACHING = "notBreaching"
@@ -72,7 +72,7 @@ class AlarmSpec:
     threshold: Threshold
     missing: TreatMissing
     ok_severity: Severity | None = None
-    """Who hears of its end beside those who heard of its beginning."""
+    """Recipients of its end, besides those of its beginning."""
     link: str | None = None
     """URL of a page that helps, besides the runbook."""
     paged_by_composite: bool = False

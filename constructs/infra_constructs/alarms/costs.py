@@ -15,7 +15,7 @@ _RUNBOOK = ("runbook", "docs/runbooks/cost.md")
 
 
 class Costs(Construct):
-    """A month that will cost more than it should, and a day that is not like those before."""
+    """Notifies of a month that will exceed its budget, and of a day with unusual costs."""
 
     def __init__(self, scope: Construct, id_: str, *, environment: str, monthly_usd: int, topic: sns.ITopic) -> None:
         super().__init__(scope, id_)
@@ -58,7 +58,7 @@ class Costs(Construct):
             "Anomalies",
             subscription_name=name,
             monitor_arn_list=[monitor.attr_monitor_arn],
-            frequency="IMMEDIATE",  # the only one that SNS takes
+            frequency="IMMEDIATE",  # the only one that SNS supports
             subscribers=[ce.CfnAnomalySubscription.SubscriberProperty(type="SNS", address=topic.topic_arn)],
             threshold_expression=json.dumps(
                 {

@@ -20,14 +20,14 @@ _CONNECTIONS_SHARE = 0.7
 
 @dataclass(frozen=True, kw_only=True)
 class RecoveryProps:
-    """Objectives that restore drills are measured by."""
+    """Recovery objectives, with which each restore drill is compared."""
 
     rpo_minutes: int
     rto_minutes: int
 
 
 class DatabaseAlarms(Construct):
-    """Full, slow, out of connections, or with a password that does not change."""
+    """The database is full, slow, out of connections, or its password is not rotated."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class DatabaseAlarms(Construct):
         deadlocks = logs.MetricFilter(
             self,
             "DeadlocksInLog",
-            # RDS has no metric of it for PostgreSQL; PostgreSQL itself writes a line for each.
+            # RDS has no metric for PostgreSQL's deadlocks, but PostgreSQL logs a line for each.
             log_group=logs.LogGroup.from_log_group_name(
                 self, "Log", f"/aws/rds/instance/{database.instance_identifier}/postgresql"
             ),
@@ -114,7 +114,7 @@ class DatabaseAlarms(Construct):
                 severity=Severity.WARNING,
                 metric=_metric(database, "OldestReplicationSlotLag", "Maximum"),
                 threshold=Threshold(value=storage_gib * _GIB * 0.1, unit="bytes behind", breaches=3, periods=3),
-                # There is none, most of the time.
+                # Most of the time there is no data.
                 missing=TreatMissing.NOT_BREACHING,
             ),
             "RestorePoint": AlarmSpec(
@@ -133,7 +133,7 @@ class DatabaseAlarms(Construct):
                 description="There was no daily backup of the database; a restore takes longer with each day.",
                 severity=Severity.WARNING,
                 metric=backup_metric(environment, DatabaseMetric.SNAPSHOT_AGE),
-                # A day, the hour of its window, and the hours that a large one takes.
+                # A day, the hour of the backup window, and the hours that a large backup takes.
                 threshold=Threshold(value=30, unit="hours", breaches=3, periods=3),
                 missing=TreatMissing.BREACHING,
             ),
@@ -152,7 +152,7 @@ class DatabaseAlarms(Construct):
 
 
 def _of_drills(environment: str, recovery: RecoveryProps) -> dict[str, AlarmSpec]:
-    """Each drill gives one number, and the alarm stays as that has left it until the next drill."""
+    """Each drill publishes one number, so the alarm keeps its state until the next drill."""
     return {
         "Drill": AlarmSpec(
             runbook="restore-drill",

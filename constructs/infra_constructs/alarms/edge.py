@@ -25,8 +25,7 @@ _TRIES = {"edge-user-agent": 0}
 
 
 class RotationAlarms(Construct):
-    """Of the function that rotates what Cloudflare shows to the media bucket, beside it in its stack.
-
+    """Alarms on the function that rotates Cloudflare's credentials for the media bucket, in that function's stack.
     Another `media.origin` has another function: a later stack that imported it would keep the edge's from changing.
     """
 
@@ -37,7 +36,7 @@ class RotationAlarms(Construct):
 
 
 class EdgeAlarms(Construct):
-    """`functions` by the runbook that tells what to do when they fail."""
+    """`functions` by the runbook for their failure."""
 
     def __init__(
         self,

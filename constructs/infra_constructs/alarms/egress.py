@@ -18,8 +18,8 @@ _DAY = cdk.Duration.days(1)
 _GIB = 2**30
 # Below this many bytes a day there is nothing worth saving, and a handful of new objects is half of it.
 _ENOUGH_BYTES = _GIB
-# On demand in eu-central-1, for the first 10 TB of a month; AWS's price list of 2026-08-31, EUC1-DataTransfer-Out-Bytes
-# and EUC1-Requests-Tier2. S3 to Cloudflare is billed as traffic to the internet.
+# On-demand prices in eu-central-1, for the first 10 TB of a month; AWS's price list of 2026-08-31,
+# EUC1-DataTransfer-Out-Bytes and EUC1-Requests-Tier2. S3 to Cloudflare is billed as traffic to the internet.
 USD_PER_GIB, USD_PER_1000_REQUESTS = 0.09, 0.00043
 
 Metrics = dict[str, cloudwatch.IMetric]
@@ -34,7 +34,7 @@ class EgressSaving:
     environment: str
     bucket: str
     has_static_files: bool
-    """Those of sites are in the bucket, too; what S3 sends of them is left out."""
+    """Whether sites' static files are in the bucket, too; what S3 sends of them does not count."""
 
     def percent(self) -> cloudwatch.MathExpression:
         """Share of the bytes that S3 did not send."""

@@ -39,7 +39,7 @@ class LoadBalancerAlarms(Construct):
 
 
 class NatAlarms(Construct):
-    """A gateway that runs out of ports drops connections without a word."""
+    """A gateway that runs out of ports silently drops connections."""
 
     def __init__(self, scope: Construct, id_: str, *, gateways: list[str], topics: Topics) -> None:
         super().__init__(scope, id_)

@@ -26,7 +26,7 @@ from infra_constructs.arns import arn_of
 from infra_runtime.contract.notification import custom
 
 _ROLLED_BACK = ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
-# Ends of a task that neither a deployment nor scaling asked for. `UserInitiated` is a person, or a game day.
+# Stop codes of tasks that neither a deployment nor scaling has stopped. `UserInitiated` is a person, or a game day.
 _CRASHES = ("EssentialContainerExited", "TaskFailedToStart", "UserInitiated")
 # ECS stops unhealthy tasks under a stop code of its own (Amazon ECS Developer Guide, "Stopped tasks error messages").
 _UNHEALTHY = "Task failed "

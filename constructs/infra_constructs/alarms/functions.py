@@ -15,7 +15,7 @@ _TOGETHER = 10
 
 
 class FunctionAlarms(Construct):
-    """Their errors are alarms of their own, as each means something else."""
+    """Errors of functions have separate alarms, as each means something else."""
 
     def __init__(self, scope: Construct, id_: str, *, functions: Sequence[lambda_.Function], topics: Topics) -> None:
         super().__init__(scope, id_)

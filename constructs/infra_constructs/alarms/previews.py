@@ -10,7 +10,7 @@ _HOUR = cdk.Duration.hours(1)
 
 
 class PreviewAlarms(Construct):
-    """Warnings only: a preview that does not end costs money, and a slot."""
+    """Warnings only: a preview that does not end costs money, and occupies a slot."""
 
     def __init__(
         self, scope: Construct, id_: str, *, control: RuntimeFunction, databases: RuntimeFunction, topics: Topics

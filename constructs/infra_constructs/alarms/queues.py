@@ -12,7 +12,7 @@ _MINUTE = cdk.Duration.minutes(1)
 
 
 def metric_of(environment: str, service: str, name: QueueMetric, statistic: str) -> cloudwatch.Metric:
-    """One of the queue of a service."""
+    """One metric of a worker's queue."""
     return own_metric(environment, name, statistic=statistic, period=_MINUTE, Service=service)
 
 
@@ -30,7 +30,7 @@ class QueueAlarms(Construct):
         stuck_minutes: int,
         topics: Topics,
     ) -> None:
-        """`most_jobs` may wait when as many tasks run as there may be."""
+        """`most_jobs` may wait while max_tasks run."""
         super().__init__(scope, id_)
         specs = {
             "Stuck": AlarmSpec(

@@ -9,7 +9,7 @@ from infra_constructs.alarms.redis_purpose import Purpose
 from infra_constructs.metrics import own_metric
 from infra_runtime.contract.metrics import RedisMetric
 
-# As infra_runtime.redis.monitor publishes them: twice a minute, and every five minutes for the keys in it.
+# As infra_runtime.redis.monitor publishes them: twice a minute, and metrics of the keys every five minutes.
 _ROUNDS, _INVENTORY = cdk.Duration.minutes(1), cdk.Duration.minutes(5)
 
 

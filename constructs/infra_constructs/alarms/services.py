@@ -12,7 +12,7 @@ _PERIOD = cdk.Duration.minutes(1)
 
 
 class ServiceAlarms(Construct):
-    """No task runs, too few run, or those that run are at their limit. A worker has no target groups."""
+    """No task runs, too few run, or tasks are at their CPU or memory limit. A worker has no target groups."""
 
     def __init__(
         self,

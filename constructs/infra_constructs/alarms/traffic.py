@@ -28,7 +28,7 @@ def metric_of(
 
 
 class TrafficAlarms(Construct):
-    """Errors that the load balancer never sees, attacks, what the cache saves, and that there are numbers at all."""
+    """Alarms on errors at the edge, attacks, the cache's saving, and missing data."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class TrafficAlarms(Construct):
                 description="Cloudflare's cache saves less media traffic from S3 than its target.",
                 severity=Severity.WARNING,
                 metric=egress.percent(),
-                # Days without a value, and one good day, are no end of it.
+                # Neither days without a value nor one good day end it.
                 threshold=Threshold(value=saving_percent, unit="% of bytes", breaches=4, periods=7, below=True),
                 missing=TreatMissing.NOT_BREACHING,
             ),
@@ -89,7 +89,7 @@ class TrafficAlarms(Construct):
                 description="Cloudflare's analytics are missing: the alarms on edge traffic have no data.",
                 severity=Severity.WARNING,
                 metric=metric_of(environment, TrafficMetric.WINDOWS),
-                # Each comes late, and in time for an hour.
+                # Each window is published late, but within the hour.
                 threshold=Threshold(value=1, unit="windows in 5 minutes", breaches=12, periods=12, below=True),
                 missing=TreatMissing.BREACHING,
             ),

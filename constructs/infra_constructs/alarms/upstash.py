@@ -13,7 +13,7 @@ _HOUR = cdk.Duration.hours(1)
 
 
 class UpstashAlarms(Construct):
-    """Storage and the day's bandwidth, as infra_runtime.redis.upstash_usage publishes them; and that it does."""
+    """Storage, daily bandwidth, and failures of the function that publishes them (infra_runtime.redis.upstash_usage)."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class UpstashAlarms(Construct):
                 severity=severity,
                 metric=metric_of(environment, instance, metric, "Maximum", _HOUR),
                 threshold=Threshold(value=percent, unit="% of the limit", breaches=1, periods=1),
-                # There may be no such limit.
+                # A database may have no such limit.
                 missing=TreatMissing.NOT_BREACHING,
             )
             add_alarm(self, name, topics=topics, spec=spec)

@@ -37,12 +37,12 @@ class FirewallProps:
     previewed_sites: Sequence[str]
     media: str
     analytics_path: str | None
-    """Under which each site takes what browsers send to its analytics; None when it takes nothing."""
+    """Path to which browsers send analytics events on each site; None without analytics."""
     rate_limits: Mapping[str, RateLimitProps]
     """Rate limits by name."""
     rate_limits_name_the_host: bool
     bots_are_challenged: bool
-    """Super Bot Fight Mode is on, which must not meet programs that use the API or fetch media."""
+    """Whether Super Bot Fight Mode is on, which must not challenge API clients or media requests."""
 
 
 class Firewall(Construct):

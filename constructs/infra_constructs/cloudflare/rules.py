@@ -66,6 +66,6 @@ def host_is(host: str) -> str:
 
 
 def hosts_are(hosts: Sequence[str]) -> str:
-    """One of several."""
+    """Expression for requests to one of these hosts."""
     names = " ".join(f'"{each}"' for each in hosts)
     return host_is(hosts[0]) if len(hosts) == 1 else f"http.host in {{{names}}}"

@@ -1,1 +1,1 @@
-"""Previews of pull requests: the functions that give out slots and make databases."""
+"""Previews of pull requests: the functions that assign slots and create databases."""

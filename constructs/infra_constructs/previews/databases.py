@@ -1,4 +1,4 @@
-"""Databases of previews: who makes them, and the secrets that open them."""
+"""Databases of previews: the function that creates them, and the secrets with their logins."""
 
 import json
 

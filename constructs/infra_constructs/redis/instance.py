@@ -8,7 +8,7 @@ from constructs import Construct
 
 
 class RedisInstance(Construct):
-    """Stateful in form only: its data may be lost (rate limits start again), that it is down may not go unnoticed.
+    """Its data may be lost (rate limits start again), but an outage must not go unnoticed.
 
     `url` is a secret whose whole value is the `REDIS_URL` of the application's contract.
     """
@@ -23,7 +23,7 @@ class RedisInstance(Construct):
         return self.url.secret_arn if self.is_ours else self.url.secret_name
 
     def allow_from(self, client: ec2.ISecurityGroup, *, as_: str) -> None:
-        """Opens the network's way from a client to Redis. `as_` names the client."""
+        """Lets a client's security group reach Redis. `as_` names the client."""
         raise NotImplementedError
 
 

@@ -57,7 +57,7 @@ class RedisProbe(Construct):
             place=InVpc(vpc=vpc, security_group=access),
         )
         instance.url.grant_read(self.handler.role)
-        # Old news is none: a round that could not be run in its minute is not run later.
+        # A round that could not run in its minute does not run later.
         self.handler.function.configure_async_invoke(max_event_age=cdk.Duration.minutes(1), retry_attempts=0)
         self.handler.run_every(
             cdk.Duration.minutes(1), self, "EveryMinute", description="Probes Redis twice, half a minute apart"

@@ -67,7 +67,7 @@ class ReleaseAlarms(Construct):
 
 
 def _error_percentage(groups: list[elbv2.ApplicationTargetGroup]) -> cloudwatch.MathExpression:
-    """Per cent of requests, 0 while there are too few to tell."""
+    """Per cent of requests; 0 while there are too few."""
     metrics: dict[str, cloudwatch.IMetric] = {}
     for index, group in enumerate(groups):
         metrics[f"e{index}"] = group.metrics.http_code_target(

@@ -52,7 +52,7 @@ class SentryProps:
     token_secret: str
     """Name of the secret with the token."""
     named_by: Literal["digest", "tag"]
-    """What a release is called after: "tag" where the image was given the name of its release at its build."""
+    """What Sentry's release is named after: "tag" where the build has put the release's name into the image."""
 
 
 class ReleaseControl(Construct):

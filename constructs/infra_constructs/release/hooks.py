@@ -25,7 +25,7 @@ _CONNECTION = ("PGHOST", "PGPORT", "PGDATABASE", "PGUSER")
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseCheckProps:
-    """What each new task has to answer: 200 at the path, and what its JSON has to say, if anything."""
+    """What each new task has to answer: 200 at the path and, if there are any, the expected fields of its JSON."""
 
     path: str
     version_field: str | None = None
@@ -99,7 +99,7 @@ def migrate_hook(
         f"{id_}Handler",
         module="release.migrate",
         description="Runs the migrations of a new version, before it starts",
-        # At most three minutes of it for the image's layers.
+        # Of these, at most three minutes for the image's layers.
         timeout=cdk.Duration.minutes(5),
         memory_mib=_ONE_CPU_MIB,
         environment={

@@ -1,1 +1,1 @@
-"""What a difference means, one idea a file. Each yields effects of one change, of one export, or of the whole."""
+"""What a difference means, one subject a file. Each yields effects of one change, of one export, or of the whole."""

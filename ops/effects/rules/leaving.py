@@ -8,7 +8,7 @@ from ops.effects.effect import Effect, Impact, effect_of
 from ops.effects.rules.replaced import ANOTHER_REDIS, DATA, KEPT, identity, once
 from ops.effects.template import Template, resources
 
-# Cost by the hour, with or without a user.
+# Types that are billed by the hour, used or not.
 BILLED = frozenset(
     {
         "AWS::EC2::EIP",

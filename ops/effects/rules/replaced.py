@@ -20,7 +20,7 @@ DATA: Mapping[str, str] = {
     "AWS::SQS::Queue": "queue",
     "AWS::SecretsManager::Secret": "secret",
 }
-"""Types that hold what no deployment brings back."""
+"""Types with data that no deployment restores."""
 _NOT_SERVED = "Users get errors until the new one is in use everywhere."
 _SERVES: Mapping[str, str] = {
     "AWS::EC2::EIP": "Outgoing requests come from another address; systems that allow only the old one refuse them.",
@@ -35,7 +35,7 @@ _SERVES: Mapping[str, str] = {
     "AWS::ElasticLoadBalancingV2::LoadBalancer": _NOT_SERVED,
     "AWS::ElasticLoadBalancingV2::TargetGroup": "The new group has no tasks yet: users get 503.",
 }
-# Each has nothing in it and no address, and the new one is there before the old one goes.
+# Each has neither data nor an address, and CloudFormation creates the new one before it deletes the old one.
 _UNNOTICED = frozenset(
     {
         "AWS::ApplicationAutoScaling::ScalingPolicy",
@@ -155,8 +155,8 @@ def _named(change: ResourceChange) -> Iterator[Effect]:
             return
 
 
-# What the service has once, besides names. For a second one it answers RouteAlreadyExists, InvalidPermission.Duplicate,
-# Resource.AlreadyAssociated or PriorityInUse.
+# What the service allows once, besides names. For a second one it answers RouteAlreadyExists,
+# InvalidPermission.Duplicate, Resource.AlreadyAssociated or PriorityInUse.
 _PORTS = ("GroupId", "IpProtocol", "FromPort", "ToPort", "CidrIp")
 _ONCE: Mapping[str, tuple[str, ...]] = {
     "AWS::EC2::Route": ("RouteTableId", "DestinationCidrBlock"),

@@ -1,4 +1,4 @@
-"""What a task asks of its image, which no template shows to have it, and the image before the first release."""
+"""What a task requires of its image, which no template shows, and the image before the first release."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -51,7 +51,7 @@ def _asked(definition: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
 
 
 def _released(value: Any) -> Any:
-    """Without what is for the placeholder, which serves until the first release."""
+    """Without what is for the bootstrap image, which serves until the first release."""
     match value:
         case {"Fn::If": [str(condition), _, otherwise]} if condition.startswith("ReleaseIsBootstrap"):
             return otherwise

@@ -19,7 +19,7 @@ WINDOW = timedelta(minutes=5)
 LAG = timedelta(minutes=5)
 _FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _TRAFFIC, _SECURITY = "httpRequestsAdaptiveGroups", "firewallEventsAdaptiveGroups"
-# Answers that have the object, or a range of it, in them.
+# Status codes of responses with the object, or a range of it.
 _SERVED = frozenset({200, 206})
 # Served by the edge without the origin's bytes ("Cache status"; read 2026-11): revalidated ones cost a 304.
 _HITS = frozenset({"hit", "stale", "updating", "revalidated"})
@@ -219,7 +219,7 @@ def _events(window: Window, row: Mapping[str, Any]) -> None:
 
 
 def closed(now: datetime) -> datetime:
-    """Where the newest window ends that nothing more comes into."""
+    """End of the newest window that is complete."""
     settled = now - LAG
     return settled - (settled - datetime.min.replace(tzinfo=UTC)) % WINDOW
 

@@ -26,7 +26,7 @@ def new_pace(clock: Clock | None = None) -> Pace:
 
 @dataclass(kw_only=True)
 class Api(VendorApi):
-    """Speaks with the one token."""
+    """Uses the environment's token."""
 
     token: str = field(repr=False)
     base_url: str = BASE_URL

@@ -123,7 +123,7 @@ def converge(api: Api, subject: Subject, *, present: bool) -> int:
 
 
 def _settled(api: Api, subject: Subject, *, present: bool, sent: Mapping[str, float]) -> list[Change]:
-    """What is left to do, once none of it is what was done a moment ago."""
+    """The remaining changes, as soon as none of them repeats a write that reads do not show yet."""
     wait = 1.0
     while True:
         changes = subject.changes(present=present)

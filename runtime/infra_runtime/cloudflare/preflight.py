@@ -64,7 +64,7 @@ class Preflight:
         return problems
 
     def _reach(self) -> list[str]:
-        """Some of Cloudflare's APIs do not take tokens that belong to an account."""
+        """Some of Cloudflare's APIs refuse tokens that belong to an account."""
         hint = "tokens of an account may not reach it, tokens of a user do: docs/cloudflare-token.md"
         return [
             f"{what} cannot be read ({found}); {hint}"

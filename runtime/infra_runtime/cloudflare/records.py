@@ -121,10 +121,10 @@ def _are_alike(declared: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
 
 
 def _best(body: Mapping[str, Any], mine: list[dict[str, Any]], names: Collection[str]) -> dict[str, Any] | None:
-    """The record of ours that becomes this one.
+    """The record of ours to change into this one.
 
-    First one of the same name, which answers without a pause; else one that the code calls the same, unless another
-    one is to have its name.
+    Preferably one of the same host, which then answers without a pause; else the one with the same marker, unless
+    another declared record has that one's host.
     """
 
     def rank(each: Mapping[str, Any]) -> int:

@@ -76,7 +76,7 @@ class Rules:
         rules = f"{self._path}/{entrypoint['id']}/rules"
         ours = {rule["ref"]: rule for rule in found if self._is_ours(rule)}
         changes = [
-            # First of all: a rule that is to come may need the room that the plan gives.
+            # Deletions first: with the new rules, the old ones may exceed the plan's limit.
             self._change("delete", ref, "DELETE", f"{rules}/{rule['id']}", before=rule)
             for ref, rule in ours.items()
             if ref not in wanted
@@ -102,7 +102,7 @@ class Rules:
             for ref in order
             if ref not in ours
         }
-        # Each takes the place next to one that is there already: of those behind the same one, the last comes first.
+        # Each is placed relative to an existing rule, so of several behind the same rule the last one is written first.
         behind = [ref for ref, position in missing.items() if position and "after" in position]
         for ref in [*reversed(behind), *(ref for ref in missing if ref not in behind)]:
             changes.append(self._missing(ref, wanted[ref], foreign, rules, missing[ref]))
@@ -202,7 +202,7 @@ def _position(ref: str, order: Sequence[str], ours: Mapping[str, Mapping[str, An
 
 
 def _out_of_place(found: Sequence[str], order: Sequence[str]) -> list[str]:
-    """The fewest that have to move: all but a longest run that is in order already."""
+    """The fewest rules that have to move: all but the longest subsequence that is in order already."""
     ranks = [order.index(ref) for ref in found]
     tails: list[int] = []
     ends: list[int] = []

@@ -88,7 +88,7 @@ class Singletons:
 
     def _set(self, name: str, found: Any, value: Any) -> Change:
         def apply() -> None:
-            # Written down first: what we have overwritten cannot be read any more. What is written down stays.
+            # Stored first: what we have overwritten cannot be read any more. What is stored stays.
             before = self.store.get(self._key) or {}
             if name not in before:
                 self.store.put(self._key, before | {name: {"before": found, "ours": value}})

@@ -25,7 +25,7 @@ class WorkerScript:
 
     @property
     def _name(self) -> str:
-        """Scripts have names of the account's, whose zones may have owners of the same name."""
+        """Script names are unique in the account, and another zone of it may have an owner of the same name."""
         return f"{self.declared['owner']}-{self.zone_name.replace('.', '-')}-{self.declared['name']}"
 
     @property

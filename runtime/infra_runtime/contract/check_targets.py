@@ -1,4 +1,4 @@
-"""What is checked from outside, apart from the checking: a synthesis reads this and loads no client for it."""
+"""Targets of the checks from outside, apart from the checks, so that synthesis need not load an HTTP client."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ class CheckTarget:
     name: str
     url: str
     needs_pass: bool = False
-    """Stopped by a bot challenge or the maintenance page otherwise."""
+    """Whether it sends the secret header that passes bot challenges and the maintenance page."""
     browser_seconds: int | None = None
-    """How long browsers are to keep it; None when it is nothing to keep."""
+    """Expected max-age of its Cache-Control; None for what is not cached."""
     dependencies: Mapping[str, str] | None = None
-    """Fields of its JSON answer about what it depends on, by dotted name, and the value of each when all is well."""
+    """Fields of its JSON about its dependencies, by dotted name, with the value of each while they work."""

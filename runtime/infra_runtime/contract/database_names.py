@@ -1,4 +1,4 @@
-"""Names of the groups, and of the two logins in each, which are used by turns.
+"""Names of the groups, and of the two logins in each, which are used in turn.
 
 Two, so that a password can change while the old one still opens connections (docs/adr/0013).
 """

@@ -77,7 +77,7 @@ class QueueMetric(StrEnum):
 
     WAITING = "WaitingJobs"
     STUCK = "StuckMinutes"
-    """Since a job has left it; 0 while none waits."""
+    """Since a job was last taken from it; 0 while none waits."""
 
 
 class CheckMetric(StrEnum):

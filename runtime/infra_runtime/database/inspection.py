@@ -1,6 +1,6 @@
 """What is in a database, read with SQL: settings, schema, and the rows, digest and last commit of each table.
 
-With `track_commit_timestamp`, PostgreSQL keeps the time of each commit, and backups and the log contain these times.
+With `track_commit_timestamp`, PostgreSQL keeps the time of each commit, also in backups and in the write-ahead log.
 So the rows of a restored database show how far it reaches, and no heartbeat table is needed.
 """
 
@@ -30,7 +30,7 @@ from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and c.relkind = 'r' and c.relpersistence = 'p'
   and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')
 order by pg_relation_size(c.oid), 1"""
-# In any order of the rows. `xmin` is the transaction that wrote a row as it is now.
+# Independent of the rows' order. `xmin` is the transaction that wrote the current version of a row.
 _COUNT = """
 select count(*), coalesce(sum(hashtextextended(row, 0)::numeric), 0)::text, max(at),
   count(*) filter (where at is null or at <= %s), max(at) filter (where at <= %s)

@@ -16,7 +16,7 @@ from psycopg import Error, sql
 from infra_runtime.database.connection import Connection
 
 _FIRST_STEP = 64
-"""Blocks. How much hangs on one, outside of it (TOAST), is not known before."""
+"""Blocks. How much data a block's rows have outside of it (TOAST) is unknown beforehand."""
 _LONGEST_STEP_SECONDS = 1.0
 _RELATION = """
 select c.oid, c.relkind::text, c.relpersistence::text, pg_get_userbyid(c.relowner),
@@ -33,7 +33,7 @@ where a.attrelid = %s and a.attnum > 0 and not a.attisdropped order by a.attnum"
 _CONSTRAINTS = """
 select conname, pg_get_constraintdef(oid) from pg_constraint
 where conrelid = %s and contype in ('p', 'u', 'c', 'x') order by contype <> 'p', conname"""
-# Names of indexes are one for each schema: PostgreSQL chooses another.
+# An index name is unique in its schema, so PostgreSQL chooses another one.
 _INDEXES = """
 select c.relname, x.indisunique, substr(pg_get_indexdef(x.indexrelid), length(
   format('CREATE %%sINDEX %%I ON %%I.%%I ',

@@ -1,8 +1,10 @@
 """Obstacles to a major upgrade by logical replication, in each database of an instance.
 
-RDS finds some of it out itself, hours later; some it copies without a word, and then lacks it. Sources: RDS guide,
-"RDS for PostgreSQL limitations for blue/green deployments with logical replication"; PostgreSQL documentation, "Logical
-Replication: Restrictions" and "pg_upgrade"; aws/agent-toolkit-for-aws, upgrade-prechecks-postgresql.md.
+RDS reports some of them itself, hours later; despite others it makes a copy, which silently lacks something.
+
+Sources: RDS guide, "RDS for PostgreSQL limitations for blue/green deployments with logical replication"; PostgreSQL
+documentation, "Logical Replication: Restrictions" and "pg_upgrade"; aws/agent-toolkit-for-aws,
+upgrade-prechecks-postgresql.md.
 """
 
 from collections.abc import Iterator

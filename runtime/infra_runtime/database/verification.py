@@ -1,7 +1,7 @@
 """Verifies a restored database by its data: that RDS has finished the restore proves nothing.
 
-PostgreSQL starts without a word when the time that was asked for is before the base backup, and when log is missing at
-the end (measured: tests/rehearsal/test_restore.py).
+PostgreSQL starts without an error when the requested time is before the base backup, and when write-ahead log is
+missing at the end (measured: tests/rehearsal/test_restore.py).
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from infra_runtime.contract.database_names import OWNER, USER, logins_of
 from infra_runtime.database.contents import DatabaseContents, Rows, Table
 
-# Commits at almost the same time may be in the log in another order than their times.
+# Commits at almost the same time may be in the write-ahead log in another order than their times.
 CLOCK = timedelta(seconds=1)
 _ROLES = sum(1 + len(logins_of(group)) for group in (OWNER, USER))
 

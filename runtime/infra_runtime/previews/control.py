@@ -232,12 +232,12 @@ class PreviewControl:
         return next((each for each in self.leases.all() if each.id == identity and each.phase == "making"), None)
 
     def tend_all(self) -> None:
-        """By the clock: ends what is over and finishes what was begun. Raises, at its end, when something could not."""
+        """From the schedule: ends expired previews and finishes what was begun. Raises at the end if a slot failed."""
         wrong = []
         for lease in self.leases.all():
             try:
                 self._tend(lease)
-            except Exception as error:  # One slot's trouble is not the others'.
+            except Exception as error:  # One slot's failure must not affect the others.
                 logger.exception("slot %d: %s", lease.slot, lease.name)
                 wrong.append(f"slot {lease.slot}: {error}")
         if wrong:
@@ -266,7 +266,7 @@ class PreviewControl:
         logger.info("slot %d: %s has left", lease.slot, lease.name)
 
     def _settled(self, lease: Lease) -> Release | None:
-        """The newest deployment into the slot; its end is written down once CloudFormation has come to it."""
+        """The newest deployment into the slot. Records its end as soon as CloudFormation reports it."""
         name = preview_service(lease.slot)
         release = self.ledger.find(name, lease.release) if lease.release else None
         if release is None or release.outcome != "running":

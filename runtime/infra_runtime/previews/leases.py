@@ -16,7 +16,7 @@ class Lease:
 
     slot: int
     id: str
-    """Another one for each tenancy, so that nothing of an earlier one is taken for this one's."""
+    """Unique to each use of the slot, so that nothing of an earlier preview is mistaken for this one's."""
     name: str
     """Name of the preview: its branch, so that pull requests of both repositories for one branch share it."""
     who: str

@@ -21,9 +21,9 @@ _T = TypeVar("_T")
 
 
 def within(seconds: float, work: Callable[[], _T]) -> _T:
-    """What `work` returns or raises. Raises `TimeoutError` when it is not done in time; it is then left alone.
+    """Returns or raises what `work` does. Raises `TimeoutError` when it takes longer, and lets its thread go on.
 
-    The one bound on what has none of its own: a name server that does not answer.
+    For DNS lookups, which have no time-out of their own.
     """
     done: list[tuple[_T | None, BaseException | None]] = []
 
@@ -57,18 +57,18 @@ def _options(target: RedisTarget) -> dict[str, Any]:
         "socket_timeout": COMMAND_SECONDS,
         "socket_connect_timeout": CONNECT_SECONDS,
         "decode_responses": True,
-        # What others have put there need not be text.
+        # Values of others need not be text.
         "encoding_errors": "replace",
-        # One attempt: what fails is to be counted and not to be hidden.
+        # One attempt, so that each failure is counted and none is hidden.
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
-        # Trusts what the system trusts: SSL_CERT_FILE names another authority, as for every program.
+        # Trusts the system's CAs, or those in SSL_CERT_FILE, as every program does.
         **({"ssl": True, "ssl_cert_reqs": "required", "ssl_check_hostname": True} if target.tls else {}),
     }
 
 
 def data_node(target: RedisTarget, node: Node) -> Any:
-    """A `redis.Redis`, whose own types mix up waiting and not waiting. Nothing is sent before the first command."""
+    """A `redis.Redis`, whose own types mix sync and async results. Nothing is sent before the first command."""
     return redis.Redis(
         host=node.host,
         port=node.port,

@@ -28,9 +28,9 @@ logger.setLevel(logging.INFO)
 
 ROUNDS = 2
 SECONDS_BETWEEN = 30.0
-# Of Secrets Manager, once for connecting and once for the answer.
+# Time-out for Secrets Manager: to connect, and to answer.
 _SECRET_SECONDS = 2
-# A new server's name takes a while to be known; the answer to CloudFormation needs some time, too.
+# A new server's name takes a while to resolve. The answer to CloudFormation needs some time, too.
 _RETRY_SECONDS, _RESERVE_SECONDS = 5.0, 20.0
 _last: dict[str, str] = {}
 _queues = queues.Watch()
@@ -154,7 +154,7 @@ def _inventory() -> dict[str, float] | None:
     try:
         found = inventory.take(_target()).metrics()
     except (*ERRORS, InvalidRedisUrl) as error:
-        # Whether Redis can be used at all is the rounds' business.
+        # The probe's rounds report whether Redis can be used at all.
         reason = Reason.BAD_URL if isinstance(error, InvalidRedisUrl) else reason_for(error)
         logger.warning("no inventory: %s", EXPLANATIONS[reason])
         return None

@@ -114,7 +114,7 @@ def probe(
             return ask(target, round_)
         except ERRORS as error:
             return Report(connected=False, reason=reason_for(error))
-        except Exception:  # An answer that no version of Redis gives is not to be silence here.
+        except Exception:  # Also an answer that no version of Redis gives must end in a report.
             logger.exception("an answer that is not understood")
             return Report(connected=False, reason=Reason.UNKNOWN)
 
@@ -235,7 +235,7 @@ def _introduce(client: Any, known: _Known) -> None:
 
 
 def _evicts(client: Any) -> bool:
-    """Whether keys give way when memory is full. False where the server does not say, or not to this user.
+    """Whether Redis evicts keys when memory is full. False where it does not say, or not to this user.
 
     INFO, as BullMQ asks it (taskforcesh/bullmq #921): ElastiCache and Upstash have no CONFIG.
     """
@@ -318,8 +318,10 @@ def _cluster(target: RedisTarget, round_: _Round) -> Report:
 
 
 def _shards(target: RedisTarget, round_: _Round) -> list[tuple[Node, int, int]] | None:
-    """(primary, first slot, last slot) of each range, as the first node that can say it says. Raises what kept the
-    first one from it, when none can; None when the nodes are no whole cluster."""
+    """(primary, first slot, last slot) of each range, from the first node that answers; None when one is missing.
+
+    If no node answers, raises the first one's error.
+    """
     first_error: UnusableRedis | None = None
     for node in target.nodes:
         try:

@@ -52,7 +52,7 @@ class Size:
 
 
 def sizes(target: RedisTarget, queues: Mapping[str, Sequence[str]]) -> dict[str, Size]:
-    """Sizes by service, without services that have a key which is no queue. Raises one of `reasons.ERRORS`."""
+    """Sizes by service, without services that have a key which is no queue. Raises one of `failure_reasons.ERRORS`."""
     return within(_SECONDS, lambda: _sizes(target, queues))
 
 
@@ -87,13 +87,13 @@ def _read(client: Any, key: str) -> _Key:
 
 @dataclass
 class Watch:
-    """Remembers as long as the process lives: a new one begins to count anew, and an alarm comes later."""
+    """Keeps its state in memory: a new process counts from zero, so an alarm comes later."""
 
     now: Callable[[], float] = time.monotonic
     _since: dict[str, tuple[Size, float]] = field(default_factory=dict)
 
     def minutes_stuck(self, service: str, size: Size) -> float:
-        """So long jobs wait and none has left. 0 while none waits."""
+        """How long jobs have waited without one being taken. 0 while none waits."""
         now = self.now()
         before, since = self._since.get(service, (size, now))
         moves = size.waiting == 0 or any(

@@ -34,7 +34,7 @@ def check(words: Sequence[str]) -> None:
 def ask(target: RedisTarget, words: Sequence[str]) -> dict[str, Any]:
     """The reply of each primary, or of each Sentinel, by its address; a text where there was none.
 
-    Raises `NotAllowed`, and one of `reasons.ERRORS` when the primaries are unknown.
+    Raises `NotAllowed`, and one of `failure_reasons.ERRORS` when the primaries are unknown.
     """
     check(words)
     of_sentinels = words[0].upper() == "SENTINEL"

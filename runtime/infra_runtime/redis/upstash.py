@@ -1,7 +1,7 @@
 """The custom resource behind a database at Upstash.
 
-Upstash knows a database by an id that it draws, and takes any name twice. So the name is ours, what was begun is
-stored before it is begun, and a database of that name without a record is not ours.
+Upstash identifies a database by an id that it generates, and allows two of the same name. So the name is ours, each
+creation is recorded before it begins, and a database of that name without a record is not ours.
 
 The URL goes into a secret of ours and into no attribute, so that no template contains it.
 """
@@ -99,7 +99,7 @@ class _Database:
             self.api.set_read_regions(identity, list(self.read_regions))
         if bool(found.get("eviction")) != self.eviction:
             self.api.set_eviction(identity, on=self.eviction)
-        if not found.get("tls"):  # On by itself in what is made today.
+        if not found.get("tls"):  # New databases have it on by default.
             self.api.enable_tls(identity)
         return self._until_active(identity)
 
@@ -124,7 +124,7 @@ class _Database:
         return next((each for each in self.api.databases() if each["database_name"] == self.name), None)
 
     def _create(self) -> dict[str, Any]:
-        # Before it: were it made and everything else lost, the delete that follows would still know whose it is.
+        # Before the call: if its answer is lost, the delete that follows still knows that the database is ours.
         self.store.put(key_of(self.name), {"region": self.region})
         try:
             return self.api.create(name=self.name, region=self.region, read_regions=list(self.read_regions))

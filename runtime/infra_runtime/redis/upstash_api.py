@@ -26,7 +26,7 @@ class UpstashApi(VendorApi):
     pace: Pace = field(default_factory=lambda: Pace(Clock(), rate=2, burst=20), repr=False)
 
     def databases(self) -> list[dict[str, Any]]:
-        """All of the account, without their passwords' being of any use here. Raises what `VendorApi` raises."""
+        """All databases of the account. Raises what `VendorApi` raises."""
         found: list[dict[str, Any]] = self._ask("GET", "/v2/redis/databases")
         return found
 
@@ -61,7 +61,7 @@ class UpstashApi(VendorApi):
         self._ask("POST", f"/v2/redis/{'enable' if on else 'disable'}-eviction/{identity}")
 
     def delete(self, identity: str) -> None:
-        """What is not there any more is deleted."""
+        """A missing database counts as deleted."""
         try:
             self._ask("DELETE", f"/v2/redis/database/{identity}")
         except NotFound:

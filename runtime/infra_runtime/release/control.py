@@ -105,7 +105,7 @@ def _report(ended: Release, context: Any) -> None:
 
 
 def _tell_sentry(release: Release, deadline: float) -> None:
-    """Never what a release fails by: it has ended, and well."""
+    """Raises nothing: the release has already succeeded."""
     document = json.loads(os.environ["SENTRY"])
     try:
         secret = aws.client("secretsmanager").get_secret_value(SecretId=document["token_secret"])["SecretString"]

@@ -25,7 +25,7 @@ class Release:
     previous: str
     """The image that ran before."""
     who: str
-    """ARN, by the caller's own credentials, and perhaps for whom by the caller's words (infra_runtime.caller)."""
+    """ARN, proven by the caller's credentials, and the person for whom it claims to act (infra_runtime.caller)."""
     began: str
     template: str
     """Digest of the stack's template at that time."""
@@ -40,7 +40,7 @@ class Release:
     `invalid` indexes that were left unfinished, `skipped` migrations that the tool passed over; or only `interrupted`:
     the release was stopped meanwhile, and what it has changed is part of what the next one finds."""
     complaints: Sequence[str] = ()
-    """What the checks of the new tasks had against them."""
+    """Why checks of the new tasks failed."""
     stopped: str | None = None
     """Who stopped it, and why; None if it ended by itself."""
     resumed: str | None = None
@@ -74,7 +74,7 @@ class Ledger:
         )
 
     def end(self, service: str, identity: str, *, outcome: Outcome, when: str, reason: str | None) -> bool:
-        """False when it had ended before, which then stays as it is."""
+        """False when it had ended before: the first outcome stays."""
         names = {"#o": "outcome", "#e": "ended", "#r": "reason"}
         values = {":o": outcome, ":e": when, ":r": reason, ":running": "running"}
         try:

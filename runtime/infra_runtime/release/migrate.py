@@ -1,9 +1,9 @@
 """ECS's hook before a new version starts: runs its migrations once, and waits for them.
 
 The task runs the environment's command in the product's image, and nothing else. Everything around it is done here:
-one migration of a database at a time, the longest it may take, and what it has changed. Asked again every few seconds,
-and by whichever copy of this function: what has to be known until then is in the lock's item, and ECS remembers the
-task, which carries the deployment's own name.
+one migration of a database at a time, the longest it may take, and what it has changed. ECS calls it every few seconds,
+each time in any instance of the function: its state is in the lock's item, and it finds the task by the deployment's
+name.
 """
 
 import json
@@ -99,7 +99,7 @@ class Migrate:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def answer(self, asked: HookCall) -> Answer:
-        """Raises nothing that a repetition would not raise; ECS takes what is raised for FAILED."""
+        """Raises only what a repetition would raise, too: ECS treats an exception as FAILED."""
         revision = revision_of(self.ecs, asked)
         if not revision.image.startswith(f"{self.repository}@"):
             logger.info("%s: nothing was released yet, so there is nothing to migrate", self.service)

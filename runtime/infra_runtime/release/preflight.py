@@ -95,7 +95,7 @@ class ReleasePreflight:
             )
 
     def _database(self) -> Iterator[ReleaseProblem]:
-        """New tasks would find none, or a migration would be in the one that is replaced."""
+        """While a restored database takes over, new tasks may find none, or migrate the one that is replaced."""
         if self.service.database is None:
             return
         for page in self.clients.client("rds").get_paginator("describe_db_instances").paginate():

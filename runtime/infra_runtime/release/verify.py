@@ -48,7 +48,7 @@ def handler(event: Mapping[str, Any], context: object) -> Answer:
 
 
 class _Final(Exception):
-    """What no patience mends."""
+    """A failure that a retry would not fix."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Verify:
     sleep: Callable[[float], None] = time.sleep
 
     def answer(self, asked: HookCall) -> Answer:
-        """Raises what ECS's API raises; ECS takes what is raised for FAILED."""
+        """Raises what ECS's API raises; ECS treats an exception as FAILED."""
         revision = revision_of(self.ecs, asked)
         if not revision.image.startswith(f"{self.repository}@"):
             return answer("SUCCEEDED")
