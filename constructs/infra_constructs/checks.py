@@ -33,7 +33,7 @@ class CheckPass(Construct):
         acknowledge(
             self.secret,
             "AwsSolutions-SMG4",
-            reason="It opens nothing that is not public otherwise; another comes with another secret.",
+            reason="It protects only what is public anyway; to replace it, replace the secret.",
         )
 
 
@@ -61,7 +61,7 @@ class Checks(Construct):
             self,
             "Handler",
             module="checks",
-            description="Asks for the site, the API and a media object as users do",
+            description="Requests the site, the API and a media object as users do",
             timeout=cdk.Duration.seconds(50),
             environment={
                 "ENVIRONMENT": environment,
@@ -79,6 +79,4 @@ class Checks(Construct):
         )
         # A check of a minute ago says nothing about now.
         self.handler.function.configure_async_invoke(max_event_age=cdk.Duration.minutes(1), retry_attempts=0)
-        self.handler.run_every(
-            cdk.Duration.minutes(1), self, "EveryMinute", description="Requests what users request, from outside"
-        )
+        self.handler.run_every(cdk.Duration.minutes(1), self, "EveryMinute", description="Requests what users request")

@@ -29,7 +29,7 @@ class BackupWatch(Construct):
             self,
             "Handler",
             module="database.backups",
-            description="How old the newest backup of the database is",
+            description="Publishes the age of the database's newest backup",
             timeout=cdk.Duration.seconds(30),
             environment={
                 "ENVIRONMENT": environment,
@@ -48,5 +48,5 @@ class BackupWatch(Construct):
             self.handler.role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
         acknowledge(self.handler.policy, allows_on(snapshots), reason="It only reads; RDS names its own snapshots.")
         self.handler.run_every(
-            cdk.Duration.minutes(5), self, "Often", description="How old the newest backup of the database is"
+            cdk.Duration.minutes(5), self, "Often", description="Publishes the age of the database's newest backup"
         )

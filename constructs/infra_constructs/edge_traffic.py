@@ -35,7 +35,7 @@ class EdgeTraffic(Construct):
             self,
             "Handler",
             module="edge_traffic",
-            description="Carries Cloudflare's analytics into CloudWatch",
+            description="Publishes Cloudflare's analytics in CloudWatch",
             timeout=cdk.Duration.minutes(4),
             environment={
                 "ENVIRONMENT": environment,
@@ -65,5 +65,5 @@ class EdgeTraffic(Construct):
         # The next run does what this one has not.
         self.handler.function.configure_async_invoke(retry_attempts=0)
         self.handler.run_every(
-            cdk.Duration.minutes(5), self, "Often", description="Carries Cloudflare's analytics into CloudWatch"
+            cdk.Duration.minutes(5), self, "Often", description="Publishes Cloudflare's analytics in CloudWatch"
         )

@@ -313,7 +313,7 @@ def release_role(
     )
     if uploads is not None:
         role.policy.add_statements(iam.PolicyStatement(actions=["s3:PutObject"], resources=[uploads]))
-        acknowledge(role.policy, allows_on(uploads), reason="Static files of the site: one for each name it thinks of.")
+        acknowledge(role.policy, allows_on(uploads), reason="Static files of the site, whose names its build chooses.")
     for each in (*looked_up, *functions, *logs, "*"):
         acknowledge(role.policy, allows_on(each), reason="It only reads what has no name before it exists.")
     return role

@@ -34,7 +34,7 @@ class HealthPathGate(Construct):
             self,
             "Handler",
             module="health_path",
-            description="Asks running tasks for another health path, before the load balancer does",
+            description="Requests a new health path from running tasks, before the load balancer does",
             timeout=cdk.Duration.minutes(3),
             place=InVpc(vpc=vpc, security_group=security_group),
         )

@@ -80,7 +80,7 @@ def rollback(
                 console.print(way, _of_migrations(answer), sep="\n", highlight=False)
                 if answer["id"] is None:
                     console.print(
-                        "  it was no release; to go back to the release before, say it again", highlight=False
+                        "  it was no release; to go back to the release before, run the command again", highlight=False
                     )
                     return
                 ended = _followed(place, answer["id"], console)

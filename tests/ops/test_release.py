@@ -285,7 +285,7 @@ def test_a_release_with_an_obstacle_does_not_begin(place: ReleaseTarget, product
         assert text in str(error.value)
     cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="slow")
     try:
-        with pytest.raises(OperatorError, match="is on, and would send nothing back"):
+        with pytest.raises(OperatorError, match="fires, so it would roll nothing back"):
             release(production, good)
     finally:
         cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="over")

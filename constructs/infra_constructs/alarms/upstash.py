@@ -13,7 +13,7 @@ _HOUR = cdk.Duration.hours(1)
 
 
 class UpstashAlarms(Construct):
-    """Storage, daily bandwidth, and failures of the function that publishes them (infra_runtime.redis.upstash_usage)."""
+    """Storage, daily bandwidth, and failures of their publisher (infra_runtime.redis.upstash_usage)."""
 
     def __init__(
         self,

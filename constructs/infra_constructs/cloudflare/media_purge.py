@@ -44,7 +44,7 @@ class MediaPurge(Construct):
             self,
             "Handler",
             module="media_purge",
-            description="Takes media that was deleted or replaced out of Cloudflare's cache",
+            description="Purges deleted and replaced media from Cloudflare's cache",
             timeout=_RUNS,
             environment={"TOKEN_SECRET": token.name, "ZONE": zone, "HOST": host},
             uses_libraries=True,

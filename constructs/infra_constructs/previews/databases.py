@@ -36,7 +36,7 @@ class PreviewDatabases(Construct):
         events.Rule(
             self,
             "Nightly",
-            description="Makes the template of the previews' databases again; ends connections to the database",
+            description="Refreshes the template of previews' databases; ends all connections to the database",
             schedule=_BEFORE_ANYBODY_WORKS,
             targets=[
                 targets.LambdaFunction(

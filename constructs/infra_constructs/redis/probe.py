@@ -45,7 +45,7 @@ class RedisProbe(Construct):
             self,
             "Handler",
             module="redis.monitor",
-            description="Pings Redis and writes to it, as the tasks do, and says how it went",
+            description="Pings Redis and writes to it, as the tasks do, and publishes the results",
             # Two rounds take less than a minute; a deployment waits longer for a new server to answer.
             timeout=cdk.Duration.minutes(3),
             environment=variables

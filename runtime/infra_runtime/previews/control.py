@@ -141,7 +141,7 @@ class PreviewControl:
     def _start(self, event: Mapping[str, Any]) -> Lease | ReleaseProblem | list[ReleaseProblem]:
         service, image = event["service"], event["image"]
         if service not in self.services:
-            return ReleaseProblem("service", f"{service} is none", f"one of {', '.join(self.services)}")
+            return ReleaseProblem("service", f"{service} has no previews", f"one of {', '.join(self.services)}")
         known = self.services[service]
         found = image_in(self.clients, service, known["repository"], image, platform=known["platform"])
         if isinstance(found, ReleaseProblem):
@@ -246,7 +246,7 @@ class PreviewControl:
     def _tend(self, lease: Lease) -> None:
         self._settled(lease)
         if lease.phase != "ending" and datetime.fromisoformat(lease.until) < datetime.now(UTC):
-            logger.info("slot %d: %s is over", lease.slot, lease.name)
+            logger.info("slot %d: %s has expired", lease.slot, lease.name)
             lease = self.leases.change(lease, lease.with_(phase="ending"))
         slot = self._slot(lease)
         if self._busy(slot):
@@ -263,7 +263,7 @@ class PreviewControl:
             return
         self._ask(self.databases, {"action": "drop", "slot": lease.slot}, wait=True)
         self.leases.give_back(lease)
-        logger.info("slot %d: %s has left", lease.slot, lease.name)
+        logger.info("slot %d: %s has ended, and the slot is free", lease.slot, lease.name)
 
     def _settled(self, lease: Lease) -> Release | None:
         """The newest deployment into the slot. Records its end as soon as CloudFormation reports it."""

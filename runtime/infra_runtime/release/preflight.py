@@ -131,7 +131,7 @@ class ReleasePreflight:
         states = release_alarms(self.clients, service)
         for name, state in states.items():
             if state == "ALARM":
-                yield ReleaseProblem("alarm", f"{name} is on, and would send nothing back", "wait until it is off")
+                yield ReleaseProblem("alarm", f"{name} fires, so it would roll nothing back", "wait for its end")
             elif state is None:
                 yield ReleaseProblem("alarm", f"{name} does not exist", f"deploy {self.service.stack}")
 
