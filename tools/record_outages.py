@@ -244,7 +244,7 @@ def _recorded(world: RecordedWorld, act: Act) -> dict[str, list[float | None]]:
     for minute in range(MINUTES):
         act(world, minute)
         crashed = sum(task.tend() for task in world.tasks)
-        for key, value in (_measured(world) | {"MatchedEvents": float(crashed)}).items():
+        for key, value in (_looked(world) | {"MatchedEvents": float(crashed)}).items():
             series.setdefault(key, []).append(value)
         time.sleep(max(0.0, began + minute + 1 - time.time()))
     over.set()
@@ -266,11 +266,11 @@ def _user(port: int, over: threading.Event) -> None:
         time.sleep(0.05)
 
 
-def _measured(world: RecordedWorld) -> dict[str, float | None]:
+def _looked(world: RecordedWorld) -> dict[str, float | None]:
     """Metrics of our own checks and probes, of ECS and of RDS."""
-    measured: dict[str, float | None] = {}
+    seen: dict[str, float | None] = {}
     # In parallel: one after the other takes longer than a second.
-    measurements: dict[str, Callable[[], float | None]] = {
+    looks: dict[str, Callable[[], float | None]] = {
         "CheckFailed site": lambda: float(_check(world, "/")),
         "CheckFailed api": lambda: float(_check(world, "/api/health/live")),
         "Unusable": lambda: float(
@@ -282,8 +282,8 @@ def _measured(world: RecordedWorld) -> dict[str, float | None]:
         "DatabaseConnections": lambda: _connections(world.postgres),
     }
     threads = [
-        threading.Thread(target=lambda key=key, measure=measure: measured.__setitem__(key, measure()), daemon=True)
-        for key, measure in measurements.items()
+        threading.Thread(target=lambda key=key, look=look: seen.__setitem__(key, look()), daemon=True)
+        for key, look in looks.items()
     ]
     for each in threads:
         each.start()
@@ -292,7 +292,7 @@ def _measured(world: RecordedWorld) -> dict[str, float | None]:
         each.join(max(0.0, give_up - time.monotonic()))
     # A check that has not returned within its minute has failed, and other metrics are missing.
     late = {"CheckFailed site": 1.0, "CheckFailed api": 1.0, "Unusable": 1.0}
-    return {key: measured.get(key, late.get(key)) for key in measurements}
+    return {key: seen.get(key, late.get(key)) for key in looks}
 
 
 def _check(world: RecordedWorld, path: str) -> bool:

@@ -39,7 +39,7 @@ _PAGE_PORT, _EDGE_PORT = 8800, 8801
 MAILBOX = "operator@sandbox.localhost"
 _VISITORS = 4
 _VISIT_SECONDS = 0.5
-# Error budgets cover the last hour and day. So CloudWatch starts with a day of requests at a game day's rate, and
+# Error budgets look at the last hour and day. So CloudWatch starts with a day of requests at a game day's rate, and
 # Cloudflare with the last minutes, which are not published yet.
 _PER_SECOND = 27
 _DAY = timedelta(days=1)
@@ -47,7 +47,7 @@ _UNPUBLISHED = timedelta(minutes=20)
 # Of CloudWatch's PutMetricData, at most 1,000.
 _BATCH = 1000
 _POLL_SECONDS = 2.0
-_FIRST_EVALUATION_SECONDS = 30.0
+_FIRST_LOOK_SECONDS = 30.0
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def sandbox(name: str, workspace: Path, progress: Progress) -> Iterator[Sandbox]
         with progress.scene("visitors, metrics and alarms"):
             stack.enter_context(_visitors(environment, port))
             account.emulator.live.touch()
-            _wait_for_first_evaluation(account)
+            _wait_for_first_look(account)
             _subscribe(account)
         addresses = {
             service: f"http://{each.host}.localhost:{port}"
@@ -186,9 +186,9 @@ def _visitors(environment: Environment, port: int) -> Iterator[None]:
         over.set()
 
 
-def _wait_for_first_evaluation(account: Account) -> None:
-    """Of every alarm: its notifications about an account that is seconds old concern nobody."""
-    give_up = time.monotonic() + _FIRST_EVALUATION_SECONDS
+def _wait_for_first_look(account: Account) -> None:
+    """At the alarms: what that says of an account that is seconds old is nobody's mail."""
+    give_up = time.monotonic() + _FIRST_LOOK_SECONDS
     while time.monotonic() < give_up:
         pages = account.client("cloudwatch").get_paginator("describe_alarms").paginate(StateValue="INSUFFICIENT_DATA")
         if not any(page["MetricAlarms"] for page in pages):
