@@ -248,7 +248,7 @@ class ObservabilityStack(EnvironmentStack):
                     name=name,
                     service_name=service.service.service_name,
                     target_groups=service.target_groups,
-                    paces=objective.paces if objective else {},
+                    burn_rates=objective.burn_rates if objective else {},
                 )
             )
         return watched, symptoms, budgets

@@ -76,5 +76,5 @@ class AmplifyDomain(Construct):
             kind="Custom::AmplifyDomain",
             properties={"Document": cdk.Stack.of(self).to_json_string(document)},
         )
-        handler.may_ask_itself(self, "Itself", before=resource)
+        handler.allow_self_invocation(self, "Itself", before=resource)
         self.target = resource.get_att_string("Target")

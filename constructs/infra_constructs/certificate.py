@@ -63,5 +63,5 @@ class ValidatedCertificate(Construct):
             kind="Custom::ValidatedCertificate",
             properties={"Document": stack.to_json_string(document)},
         )
-        handler.may_ask_itself(self, "Itself", before=self.resource)
+        handler.allow_self_invocation(self, "Itself", before=self.resource)
         self.certificate = acm.Certificate.from_certificate_arn(self, "Issued", self.resource.ref)

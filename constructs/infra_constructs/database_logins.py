@@ -18,7 +18,7 @@ from infra_runtime.contract.database_names import MASTER_DURING_UPGRADES, OWNER,
 # Readers queue behind a statement that waits for an exclusive lock: no longer than this.
 _LOCK_WAIT = cdk.Duration.seconds(2)
 _ROTATION = cdk.Duration.days(30)
-_SOON = cdk.Duration.minutes(2)
+_TIMEOUT = cdk.Duration.minutes(2)
 
 
 class DatabaseLogins(Construct):
@@ -110,7 +110,7 @@ class DatabaseLogins(Construct):
         module: str,
         description: str,
         *,
-        timeout: cdk.Duration = _SOON,
+        timeout: cdk.Duration = _TIMEOUT,
         environment: Mapping[str, str] | None = None,
     ) -> RuntimeFunction:
         """One that may use the master login."""

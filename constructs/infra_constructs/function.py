@@ -130,7 +130,7 @@ class RuntimeFunction(Construct):
         made.node.add_dependency(self.policy)
         return made
 
-    def may_ask_itself(self, scope: Construct, id_: str, *, before: IConstruct) -> None:
+    def allow_self_invocation(self, scope: Construct, id_: str, *, before: IConstruct) -> None:
         """Allows the function to invoke itself, for work that takes several invocations (infra_runtime.invocations)."""
         # A separate policy: the function depends on its role's.
         itself = iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.function.function_arn])

@@ -9,12 +9,12 @@ from constructs import Construct
 from infra_constructs.alarms.alarm import Severity, Topics, alarm_description, composite_name, notify
 
 # Causes are measured later than symptoms: a symptom within this time has already paged.
-_FOR_A_SYMPTOM = cdk.Duration.minutes(5)
+_WAIT_FOR_SYMPTOM = cdk.Duration.minutes(5)
 # After users have recovered, the cause should end too; if it does not, it pages.
-_FOR_AN_END = cdk.Duration.minutes(10)
+_AFTER_RECOVERY = cdk.Duration.minutes(10)
 # Cloudflare's numbers are up to a quarter of an hour old, and their alarms stay on for as long again: a short outage
 # has paged and ended by then.
-_FOR_LATE_NUMBERS = cdk.Duration.minutes(30)
+_AFTER_LATE_METRICS = cdk.Duration.minutes(30)
 
 
 class Incident(Construct):
@@ -44,7 +44,7 @@ class Incident(Construct):
             topics,
             suppressor=users,
             wait=cdk.Duration.minutes(1),
-            extension=_FOR_LATE_NUMBERS,
+            extension=_AFTER_LATE_METRICS,
         )
         looming = self._page(
             "Looming",
@@ -52,8 +52,8 @@ class Incident(Construct):
             causes,
             topics,
             suppressor=users,
-            wait=_FOR_A_SYMPTOM,
-            extension=_FOR_AN_END,
+            wait=_WAIT_FOR_SYMPTOM,
+            extension=_AFTER_RECOVERY,
         )
         self.pages: list[cloudwatch.IAlarm] = [users, delayed, looming]
 

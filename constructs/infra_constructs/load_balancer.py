@@ -9,7 +9,7 @@ from constructs import Construct
 
 from infra_constructs.findings import acknowledge
 from infra_constructs.retention import Retention
-from infra_constructs.service_access import as_it_is
+from infra_constructs.service_access import immutable
 
 # Where a new version is tried before any user sees it. Nothing outside of the VPC may reach this port.
 TEST_PORT = 8443
@@ -52,7 +52,7 @@ class LoadBalancer(Construct):
             vpc=vpc,
             vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PUBLIC),
             internet_facing=True,
-            security_group=as_it_is(self, "Access", security_group),
+            security_group=immutable(self, "Access", security_group),
             drop_invalid_header_fields=True,
             desync_mitigation_mode=elbv2.DesyncMitigationMode.STRICTEST,
             idle_timeout=cdk.Duration.seconds(IDLE_SECONDS),

@@ -24,7 +24,7 @@ from infra_runtime.contract.metrics import MediaMetric
 ID = "MediaQuarantine"
 _PERIOD = cdk.Duration.minutes(5)
 # As in media_purge.py; a tag may come up to half an hour after its event.
-_HIDDEN, _ATTEMPTS = cdk.Duration.minutes(6), 5
+_VISIBILITY_TIMEOUT, _ATTEMPTS = cdk.Duration.minutes(6), 5
 
 
 def variables(prefix: str | None, *, account: str, stack: str) -> dict[str, str]:
@@ -48,7 +48,7 @@ class MediaQuarantine(Construct):
         self._environment = environment
         self.plan = self._scan(bucket, prefix)
         """Scans begin with it."""
-        self._queue = RetriedQueue.of(self, hidden=_HIDDEN, attempts=_ATTEMPTS)
+        self._queue = RetriedQueue.of(self, visibility_timeout=_VISIBILITY_TIMEOUT, attempts=_ATTEMPTS)
         self.handler = RuntimeFunction(
             self,
             "Mover",
@@ -148,7 +148,7 @@ class MediaQuarantine(Construct):
                 threshold=Threshold(value=0, unit="uploads", breaches=1, periods=1),
                 missing=TreatMissing.NOT_BREACHING,
             ),
-            "UploadNotMoved": self._queue.given_up(
+            "UploadNotMoved": self._queue.alarm_on_failed(
                 "An upload without a threat is still in quarantine.", runbook="media-quarantine", unit="uploads"
             ),
         }

@@ -11,7 +11,7 @@ from constructs import Construct
 from infra_constructs.alarms.services import insight
 from infra_constructs.service import Autoscaled
 
-_OUT, _IN = cdk.Duration.seconds(60), cdk.Duration.minutes(5)
+_SCALE_OUT_COOLDOWN, _SCALE_IN_COOLDOWN = cdk.Duration.seconds(60), cdk.Duration.minutes(5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +58,8 @@ class QueueScaling(Construct):
             scaling_target_id=target.scalable_target_id,
             target_tracking_scaling_policy_configuration=policy.TargetTrackingScalingPolicyConfigurationProperty(
                 target_value=props.jobs_per_task,
-                scale_out_cooldown=_OUT.to_seconds(),
-                scale_in_cooldown=_IN.to_seconds(),
+                scale_out_cooldown=_SCALE_OUT_COOLDOWN.to_seconds(),
+                scale_in_cooldown=_SCALE_IN_COOLDOWN.to_seconds(),
                 customized_metric_specification=policy.CustomizedMetricSpecificationProperty(
                     metrics=[
                         _query("waiting", props.waiting),

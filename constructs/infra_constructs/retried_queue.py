@@ -17,13 +17,15 @@ class RetriedQueue:
     """Keeps messages for 14 days."""
 
     @classmethod
-    def of(cls, scope: Construct, *, hidden: cdk.Duration, attempts: int) -> "RetriedQueue":
-        """Both queues, as `Waiting` and `Failed` of `scope`. `hidden` has to be longer than the consumer runs."""
+    def of(cls, scope: Construct, *, visibility_timeout: cdk.Duration, attempts: int) -> "RetriedQueue":
+        """Both queues, as `Waiting` and `Failed` of `scope`. `visibility_timeout` exceeds the consumer's time-out."""
         failed = _queue(scope, "Failed", retention_period=cdk.Duration.days(14))
         dead_letters = sqs.DeadLetterQueue(queue=failed, max_receive_count=attempts)
-        return cls(_queue(scope, "Waiting", visibility_timeout=hidden, dead_letter_queue=dead_letters), failed)
+        return cls(
+            _queue(scope, "Waiting", visibility_timeout=visibility_timeout, dead_letter_queue=dead_letters), failed
+        )
 
-    def given_up(self, description: str, *, runbook: str, unit: str) -> AlarmSpec:
+    def alarm_on_failed(self, description: str, *, runbook: str, unit: str) -> AlarmSpec:
         """An alarm for messages that have failed too often; `unit` is what each is about."""
         return AlarmSpec(
             runbook=runbook,

@@ -15,7 +15,7 @@ from infra_constructs.findings import acknowledge, uses_managed_policy
 from infra_constructs.load_balancer import IDLE_SECONDS, LoadBalancer
 from infra_constructs.release.hooks import ReleaseHook
 from infra_constructs.release.image import ReleasedImage
-from infra_constructs.service_access import as_it_is
+from infra_constructs.service_access import immutable
 from infra_runtime.contract.revision import APP
 
 # Shorter than the time that a container is given to stop: no request is cut.
@@ -114,7 +114,7 @@ class BlueGreenService(Construct):
             self,
             cluster=cluster,
             definition=self.task_definition,
-            security_group=as_it_is(self, "Access", security_group),
+            security_group=immutable(self, "Access", security_group),
             spot=props.spot,
             # With autoscaling, each deployment would set its number back.
             desired_count=None if isinstance(props.tasks, Autoscaled) else props.tasks.value_as_number,

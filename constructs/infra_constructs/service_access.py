@@ -28,6 +28,6 @@ class ServiceAccess(Construct):
         balancer.add_egress_rule(self.security_group, _PORTS, "To the service")
 
 
-def as_it_is(scope: Construct, id_: str, group: ec2.ISecurityGroup) -> ec2.ISecurityGroup:
+def immutable(scope: Construct, id_: str, group: ec2.ISecurityGroup) -> ec2.ISecurityGroup:
     """The group for constructs of CDK that would add a rule for each port; here the rules are all there already."""
     return ec2.SecurityGroup.from_security_group_id(scope, id_, group.security_group_id, mutable=False)

@@ -71,7 +71,7 @@ class Worker(Construct):
         self.task_definition = task.definition
         run_until_released(task.definition, image, ["node", "-e", _IDLE], props.command)
         if props.health_command is not None:
-            self._ask_when_released(image, props.health_command)
+            self._check_health_when_released(image, props.health_command)
         self.service = fargate_service(
             self, cluster=cluster, definition=task.definition, security_group=security_group, spot=props.spot
         )
@@ -80,7 +80,7 @@ class Worker(Construct):
         else:
             QueueScaling(self, "Queue", cluster=cluster, service=self.service, tasks=props.tasks, props=props.queue)
 
-    def _ask_when_released(self, image: ReleasedImage, command: Sequence[str]) -> None:
+    def _check_health_when_released(self, image: ReleasedImage, command: Sequence[str]) -> None:
         """The bootstrap image has no such command."""
         check = {"Command": ["CMD", *command], "Interval": 10, "Timeout": 5, "Retries": 3, "StartPeriod": 60}
         resource = self.task_definition.node.default_child

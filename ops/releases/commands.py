@@ -16,11 +16,11 @@ from ops.releases.target import ReleaseTarget
 from ops.releases.text import by, moment, short
 from ops.report import print_json
 
-_LOOKS_EVERY_SECONDS = 2.0
-_MOST_LOOKS = 300
-_NOT_SEEN = "ECS ends the deployment; users never left the old tasks"
-_SEEN = "ECS ends the deployment; users go back to the old tasks, which still run"
-_STARTS_AGAIN = "ECS ends the deployment, and starts tasks of the version before where they have ended"
+_POLL_SECONDS = 2.0
+_MOST_POLLS = 300
+_USERS_STAY = "ECS ends the deployment; users never left the old tasks"
+_USERS_RETURN = "ECS ends the deployment; users go back to the old tasks, which still run"
+_OLD_TASKS_START = "ECS ends the deployment, and starts tasks of the version before where they have ended"
 # By lifecycle stage (ECS API Reference, DeploymentLifecycleHook). While old tasks run, no way is faster.
 _WAYS = {
     **dict.fromkeys(
@@ -28,10 +28,10 @@ _WAYS = {
             "RECONCILE_SERVICE", "PRE_SCALE_UP", "SCALE_UP", "POST_SCALE_UP", "TEST_TRAFFIC_SHIFT",
             "POST_TEST_TRAFFIC_SHIFT", "PRE_PRODUCTION_TRAFFIC_SHIFT",
         ),
-        _NOT_SEEN,
+        _USERS_STAY,
     ),
-    **dict.fromkeys(("PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME"), _SEEN),
-    "CLEAN_UP": _STARTS_AGAIN,
+    **dict.fromkeys(("PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME"), _USERS_RETURN),
+    "CLEAN_UP": _OLD_TASKS_START,
 }  # fmt: skip
 _STYLE = {"succeeded": "green", "failed": "red", "running": "cyan"}
 
@@ -60,7 +60,7 @@ def rollback(
         raise InputError(f"RELEASE {wanted!r}: expected an id of {listed}")
     event = {"action": "rollback", "release": wanted, "accept_schema": accept_schema, "note": note}
     said_to_wait = False
-    for _ in range(_MOST_LOOKS):
+    for _ in range(_MOST_POLLS):
         answer = place.ask(event)
         _refuse(answer["problems"])
         match answer["path"]:
@@ -74,9 +74,9 @@ def rollback(
                 if not said_to_wait:
                     console.print("ECS is about to begin, or has just ended: waits for it", highlight=False)
                 said_to_wait = True
-                place.sleep(_LOOKS_EVERY_SECONDS)
+                place.sleep(_POLL_SECONDS)
             case path:
-                way = "it goes back already" if path == "going back" else _WAYS.get(answer["stage"], _STARTS_AGAIN)
+                way = "it goes back already" if path == "going back" else _WAYS.get(answer["stage"], _OLD_TASKS_START)
                 console.print(way, _of_migrations(answer), sep="\n", highlight=False)
                 if answer["id"] is None:
                     console.print(

@@ -21,7 +21,7 @@ from ops.functions import Clients, ask, find, resources
 Described = Mapping[str, Any]
 _STAMP = "%Y%m%d%H%M%S"
 # Tags. The serving instance keeps none of them: CloudFormation would report them as drift.
-_TO, _FOR = "infra:restored-to", "infra:replaced-for"
+_RESTORED_TO_TAG, _REPLACED_FOR_TAG = "infra:restored-to", "infra:replaced-for"
 _EVERY_SECONDS = 10.0
 # AWS's own waiters end after half an hour; a restore of a large database takes longer.
 _LONGEST_SECONDS = 6 * 3600.0
@@ -150,14 +150,16 @@ class Instances:
 
     def mark_replaced(self, instance: Described, to: datetime) -> None:
         """Marks an instance as replaced by a restore to that time."""
-        self._tag(instance, _FOR, to.isoformat())
+        self._tag(instance, _REPLACED_FOR_TAG, to.isoformat())
 
     def unmark_next(self, instance: Described) -> None:
         self.rds.remove_tags_from_resource(ResourceName=instance["DBInstanceArn"], TagKeys=[TAKES_OVER_TAG])
 
     def unmark(self, instance: Described) -> None:
         """Removes our tags."""
-        self.rds.remove_tags_from_resource(ResourceName=instance["DBInstanceArn"], TagKeys=[TAKES_OVER_TAG, _TO, _FOR])
+        self.rds.remove_tags_from_resource(
+            ResourceName=instance["DBInstanceArn"], TagKeys=[TAKES_OVER_TAG, _RESTORED_TO_TAG, _REPLACED_FOR_TAG]
+        )
 
     def _tag(self, instance: Described, key: str, value: str) -> None:
         self.rds.add_tags_to_resource(ResourceName=instance["DBInstanceArn"], Tags=[{"Key": key, "Value": value}])
@@ -250,12 +252,12 @@ _GP3_CHOICE_FROM_GIB = 400
 
 def restored_to(instance: Described) -> datetime | None:
     """None for one that was not restored, or serves."""
-    return _time(instance, _TO)
+    return _time(instance, _RESTORED_TO_TAG)
 
 
 def replaced_for(instance: Described) -> datetime | None:
     """The time that was restored when it was replaced."""
-    return _time(instance, _FOR)
+    return _time(instance, _REPLACED_FOR_TAG)
 
 
 def _time(instance: Described, tag: str) -> datetime | None:
@@ -278,7 +280,7 @@ def wanted_at_restore(old: Described, to: datetime) -> dict[str, Any]:
         # Only CloudFormation may set its own tags.
         "Tags": [
             *(each for each in old.get("TagList", []) if not each["Key"].startswith(("aws:", "infra:"))),
-            {"Key": _TO, "Value": to.isoformat()},
+            {"Key": _RESTORED_TO_TAG, "Value": to.isoformat()},
         ],
     }
 

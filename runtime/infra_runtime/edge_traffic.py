@@ -25,7 +25,7 @@ _DEAD = timedelta(minutes=10)
 # CloudWatch accepts data of the last two weeks.
 _OLDEST = timedelta(days=13)
 # At most this much in one run, after an outage: a run has no time for more.
-_AT_ONCE = timedelta(hours=3)
+_LONGEST_CATCH_UP = timedelta(hours=3)
 _BATCH = 500
 
 
@@ -192,7 +192,7 @@ def _carried(
         cursor.advance(skipped, claimed=claimed)
         until, dead = skipped, None
     while until < end and now().timestamp() < deadline:
-        for window in bridge.windows(until, min(end, until + _AT_ONCE), limits):
+        for window in bridge.windows(until, min(end, until + _LONGEST_CATCH_UP), limits):
             claimed = now()
             cursor.claim(window.start, now=claimed, dead=dead)
             dead = None

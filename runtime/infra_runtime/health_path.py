@@ -21,7 +21,7 @@ _PAUSE_SECONDS = 5
 # As the load balancer's own check (infra_constructs.service).
 _ANSWER_SECONDS = 5
 _AT_ONCE = 32
-_MOST_TOLD = 5
+_MOST_REPORTED = 5
 
 Sleep = Callable[[float], None]
 
@@ -55,7 +55,7 @@ def converge(request: Request, *, stack: str, cloudformation: Any, balancer: Any
         if wrong:
             raise NotAnswered(
                 f"{len(wrong)} of {len(targets)} running tasks do not answer {path} with 200: "
-                f"{'; '.join(wrong[:_MOST_TOLD])}. First release an image that answers the old and the new path"
+                f"{'; '.join(wrong[:_MOST_REPORTED])}. First release an image that answers the old and the new path"
             )
     return Result(request.physical_id or f"{path} of {' and '.join(names)}")
 

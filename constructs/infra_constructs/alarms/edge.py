@@ -13,7 +13,7 @@ from infra_constructs.metrics import own_metric
 from infra_runtime.contract.metrics import EdgeMetric
 from infra_runtime.contract.names import words
 
-_FAILS = {
+_DESCRIPTIONS = {
     "edge-ranges": "The list of Cloudflare's addresses is not updated; new addresses would be refused.",
     "edge-media-access": "The media bucket's policy is not updated; Cloudflare's new addresses would get no media.",
     "edge-origin-lock": "Cloudflare's client certificate is not renewed; in some months the site would be cut off.",
@@ -21,7 +21,7 @@ _FAILS = {
     "edge-drift": "The drift check fails: it is unknown whether the Cloudflare zone is as declared.",
 }
 # Lambda tries a scheduled run three times; Secrets Manager's calls of a rotation are not retried.
-_TRIES = {"edge-user-agent": 0}
+_TOLERATED = {"edge-user-agent": 0}
 
 
 class RotationAlarms(Construct):
@@ -95,10 +95,10 @@ def _add_failures(scope: Construct, functions: Mapping[str, lambda_.IFunction], 
     for runbook, function in functions.items():
         spec = AlarmSpec(
             runbook=runbook,
-            description=_FAILS[runbook],
+            description=_DESCRIPTIONS[runbook],
             severity=Severity.WARNING,
             metric=function.metric_errors(period=cdk.Duration.hours(1), statistic="Sum"),
-            threshold=Threshold(value=_TRIES.get(runbook, 2), unit="failed runs an hour", breaches=1, periods=1),
+            threshold=Threshold(value=_TOLERATED.get(runbook, 2), unit="failed runs an hour", breaches=1, periods=1),
             missing=TreatMissing.NOT_BREACHING,
         )
         add_alarm(scope, words(runbook), topics=topics, spec=spec)

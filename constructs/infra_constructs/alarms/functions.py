@@ -11,7 +11,7 @@ from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics
 
 _PERIOD = cdk.Duration.minutes(15)
 # As many metrics as one alarm takes.
-_TOGETHER = 10
+_METRICS_PER_ALARM = 10
 
 
 class FunctionAlarms(Construct):
@@ -20,8 +20,8 @@ class FunctionAlarms(Construct):
     def __init__(self, scope: Construct, id_: str, *, functions: Sequence[lambda_.Function], topics: Topics) -> None:
         super().__init__(scope, id_)
         specs = {}
-        for number, first in enumerate(range(0, len(functions), _TOGETHER), start=1):
-            some = functions[first : first + _TOGETHER]
+        for number, first in enumerate(range(0, len(functions), _METRICS_PER_ALARM), start=1):
+            some = functions[first : first + _METRICS_PER_ALARM]
             specs[f"Throttled{number}"] = AlarmSpec(
                 runbook="function-throttled",
                 description="Lambda does not run functions of the edge, the database's logins or the checks: "

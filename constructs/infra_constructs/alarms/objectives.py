@@ -46,7 +46,7 @@ class ObjectiveProps:
 @dataclass(frozen=True)
 class _Speed:
     name: str
-    pace: float
+    burn_rate: float
     long: cdk.Duration
     short: cdk.Duration
     severity: Severity
@@ -99,11 +99,11 @@ class ObjectiveAlarms(Construct):
                     self.critical.append(composite)
 
     @property
-    def paces(self) -> dict[str, cloudwatch.IMetric]:
+    def burn_rates(self) -> dict[str, cloudwatch.IMetric]:
         """Burn rates of the last hour, for the dashboard."""
-        return {each: self.pace(each, _SPEEDS[0].long) for each in _OBJECTIVES}
+        return {each: self.burn_rate(each, _SPEEDS[0].long) for each in _OBJECTIVES}
 
-    def pace(self, objective: str, window: cdk.Duration) -> cloudwatch.MathExpression:
+    def burn_rate(self, objective: str, window: cdk.Duration) -> cloudwatch.MathExpression:
         """Burn rate of the budget; 0 while there are too few requests."""
         return self._availability(window) if objective == "Availability" else self._latency(window)
 
@@ -119,8 +119,8 @@ class ObjectiveAlarms(Construct):
                     runbook=_RUNBOOK,
                     description=description,
                     severity=speed.severity,
-                    metric=self.pace(objective, window),
-                    threshold=Threshold(value=speed.pace, unit="times the budget's pace", breaches=1, periods=1),
+                    metric=self.burn_rate(objective, window),
+                    threshold=Threshold(value=speed.burn_rate, unit="times the budget's pace", breaches=1, periods=1),
                     missing=TreatMissing.NOT_BREACHING,
                 ),
             )

@@ -12,9 +12,9 @@ from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.retried_queue import RetriedQueue
 
-_RUNS = cdk.Duration.minutes(1)
+_TIMEOUT = cdk.Duration.minutes(1)
 # AWS Lambda developer guide, "Using Lambda with Amazon SQS": six times the function's timeout.
-_HIDDEN = cdk.Duration.minutes(6)
+_VISIBILITY_TIMEOUT = cdk.Duration.minutes(6)
 # Ten hours of retries, six minutes apart: time to replace a token that expired at night.
 _ATTEMPTS = 100
 _PERIOD = cdk.Duration.minutes(5)
@@ -39,13 +39,13 @@ class MediaPurge(Construct):
     ) -> None:
         """`spared` is the prefix of objects that never change."""
         super().__init__(scope, id_)
-        self._queue = RetriedQueue.of(self, hidden=_HIDDEN, attempts=_ATTEMPTS)
+        self._queue = RetriedQueue.of(self, visibility_timeout=_VISIBILITY_TIMEOUT, attempts=_ATTEMPTS)
         self.handler = RuntimeFunction(
             self,
             "Handler",
             module="media_purge",
             description="Purges deleted and replaced media from Cloudflare's cache",
-            timeout=_RUNS,
+            timeout=_TIMEOUT,
             environment={"TOKEN_SECRET": token.name, "ZONE": zone, "HOST": host},
             uses_libraries=True,
         )
@@ -93,7 +93,7 @@ class MediaPurge(Construct):
                 threshold=Threshold(value=10, unit="minutes", breaches=2, periods=2),
                 missing=TreatMissing.NOT_BREACHING,
             ),
-            "PurgeGivenUp": self._queue.given_up(
+            "PurgeGivenUp": self._queue.alarm_on_failed(
                 "A purge failed: Cloudflare keeps serving deleted or replaced media. Purge it by hand.",
                 runbook="media-purge",
                 unit="objects",

@@ -37,7 +37,7 @@ class WatchedService:
     name: str
     service_name: str
     target_groups: Sequence[elbv2.ApplicationTargetGroup]
-    paces: Mapping[str, cloudwatch.IMetric]
+    burn_rates: Mapping[str, cloudwatch.IMetric]
     """How fast budgets burn, by objective."""
 
 
@@ -86,7 +86,9 @@ def edge(
     of = environment
     ratios = (TrafficMetric.REQUEST_HIT_RATIO, TrafficMetric.BYTE_HIT_RATIO)
     events = f"SEARCH('{{{EDGE},Environment,Action,Source}} Environment=\"{of}\"', 'Sum', 300)"
-    paces = [named(metric, f"{each.name} {what.lower()}") for each in services for what, metric in each.paces.items()]
+    burn_rates = [
+        named(metric, f"{each.name} {what.lower()}") for each in services for what, metric in each.burn_rates.items()
+    ]
     widgets: Row = [
         graph(
             "Hit ratio of media, %",
@@ -104,10 +106,13 @@ def edge(
         ),
         graph("Security events", [cloudwatch.SearchExpression(expression=events, label="", period=FIVE_MINUTES)]),
     ]
-    if paces:
+    if burn_rates:
         widgets.append(
             graph(
-                "Burn of the error budgets, times", paces, limit=(14.4, "page"), right=releases(environment, services)
+                "Burn of the error budgets, times",
+                burn_rates,
+                limit=(14.4, "page"),
+                right=releases(environment, services),
             )
         )
     return widgets

@@ -13,7 +13,7 @@ from infra_constructs.findings import acknowledge
 
 # Two minutes more than the longest copy (infra_runtime.database.previews).
 _LONGEST = cdk.Duration.minutes(10)
-_BEFORE_ANYBODY_WORKS = events.Schedule.cron(hour="3", minute="30")
+_EARLY_MORNING = events.Schedule.cron(hour="3", minute="30")
 
 
 class PreviewDatabases(Construct):
@@ -37,7 +37,7 @@ class PreviewDatabases(Construct):
             self,
             "Nightly",
             description="Refreshes the template of previews' databases; ends all connections to the database",
-            schedule=_BEFORE_ANYBODY_WORKS,
+            schedule=_EARLY_MORNING,
             targets=[
                 targets.LambdaFunction(
                     self.handler.function, event=events.RuleTargetInput.from_object({"action": "refresh"})

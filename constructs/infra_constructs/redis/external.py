@@ -4,7 +4,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from infra_constructs.redis.instance import RedisInstance, open_way_out
+from infra_constructs.redis.instance import RedisInstance, allow_outbound
 
 
 class ExternalRedis(RedisInstance):
@@ -18,4 +18,4 @@ class ExternalRedis(RedisInstance):
         self.url = secretsmanager.Secret.from_secret_name_v2(self, "Url", url_secret)
 
     def allow_from(self, client: ec2.ISecurityGroup, *, as_: str) -> None:
-        open_way_out(self, as_, client=client, ports=self._ports)
+        allow_outbound(self, as_, client=client, ports=self._ports)

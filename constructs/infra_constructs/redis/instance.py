@@ -27,7 +27,7 @@ class RedisInstance(Construct):
         raise NotImplementedError
 
 
-def open_way_out(scope: Construct, id_: str, *, client: ec2.ISecurityGroup, ports: Sequence[int]) -> None:
+def allow_outbound(scope: Construct, id_: str, *, client: ec2.ISecurityGroup, ports: Sequence[int]) -> None:
     """Allows connections to servers whose addresses are unknown; TLS and password decide who may use them."""
     for port in ports:
         # A rule of its own: in the group itself it would belong to the stack of the group.

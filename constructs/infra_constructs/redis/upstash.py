@@ -10,7 +10,7 @@ from constructs import Construct
 
 from infra_constructs.findings import acknowledge
 from infra_constructs.function import RuntimeFunction
-from infra_constructs.redis.instance import RedisInstance, open_way_out
+from infra_constructs.redis.instance import RedisInstance, allow_outbound
 from infra_constructs.state_store import StateStore
 from infra_runtime.contract.redis_url import UPSTASH_PORTS
 
@@ -92,4 +92,4 @@ class UpstashRedis(RedisInstance):
         )
 
     def allow_from(self, client: ec2.ISecurityGroup, *, as_: str) -> None:
-        open_way_out(self, as_, client=client, ports=self.ports)
+        allow_outbound(self, as_, client=client, ports=self.ports)

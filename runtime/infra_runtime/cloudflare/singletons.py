@@ -27,7 +27,7 @@ _ELSEWHERE = {
 
 
 # TLS 1.3 reads so while 0-RTT is on, too (terraform-provider-cloudflare #7118).
-_AS_GOOD_AS = {("tls_1_3", "on"): "zrt"}
+_EQUIVALENT = {("tls_1_3", "on"): "zrt"}
 
 
 def _place(name: str) -> _Place:
@@ -110,7 +110,7 @@ class Singletons:
 
 
 def _is(name: str, declared: Any, found: Any) -> bool:
-    return is_as_declared(declared, found) or found == _AS_GOOD_AS.get((name, str(declared)), declared)
+    return is_as_declared(declared, found) or found == _EQUIVALENT.get((name, str(declared)), declared)
 
 
 def _restorable(before: Any) -> Any:

@@ -13,7 +13,7 @@ Mode = Literal["read", "write"]
 """Of a personal login."""
 IAM_GROUP = "rds_iam"
 """RDS's own: its members log in by a token of AWS's, and by no password."""
-_TURNS = ("a", "b")
+_SUFFIXES = ("a", "b")
 URL, OWNER_URL = "url", "owner_url"
 """Fields of the secrets. The second is only in a preview's, which holds the one password of both its logins."""
 
@@ -24,7 +24,7 @@ MASTER_DURING_UPGRADES = "MASTER_DURING_UPGRADES"
 
 
 def logins_of(group: str) -> tuple[str, ...]:
-    return tuple(f"{group}_{turn}" for turn in _TURNS)
+    return tuple(f"{group}_{turn}" for turn in _SUFFIXES)
 
 
 def first_login(group: str) -> str:

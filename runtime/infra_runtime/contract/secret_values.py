@@ -7,7 +7,7 @@ from typing import Any
 
 REFERENCE, TEXT = "$secret", "$text"
 # Shared by everything in this process.
-_READ: set[str] = set()
+_VALUES_READ: set[str] = set()
 # For the answer to CloudFormation, when everything else took too long.
 _RESERVE_SECONDS = 15
 
@@ -26,7 +26,7 @@ class Secrets:
     def read(self, identity: str) -> str:
         found: str = self.manager.get_secret_value(SecretId=identity)["SecretString"]
         self.known.add(found)
-        _READ.add(found)
+        _VALUES_READ.add(found)
         return found
 
     def redact(self, text: str) -> str:
@@ -53,7 +53,7 @@ class Secrets:
 
 def redact(text: str) -> str:
     """The text without any secret that this process has read."""
-    return _without(_READ, text)
+    return _without(_VALUES_READ, text)
 
 
 def _without(secrets: Iterable[str], text: str) -> str:

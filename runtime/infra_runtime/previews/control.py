@@ -252,9 +252,9 @@ class PreviewControl:
         if self._busy(slot):
             return
         if lease.phase == "ending":
-            self._take_back(lease, slot)
+            self._free(lease, slot)
 
-    def _take_back(self, lease: Lease, slot: Slot) -> None:
+    def _free(self, lease: Lease, slot: Slot) -> None:
         stack = stack_of(self.clients, slot.stack)
         values = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
         if values["Count"] != "0":
@@ -262,7 +262,7 @@ class PreviewControl:
             self._update(slot, images=bootstrap, count=0, lease="none", token=f"end-{lease.id}")
             return
         self._ask(self.databases, {"action": "drop", "slot": lease.slot}, wait=True)
-        self.leases.give_back(lease)
+        self.leases.free(lease)
         logger.info("slot %d: %s has ended, and the slot is free", lease.slot, lease.name)
 
     def _settled(self, lease: Lease) -> Release | None:

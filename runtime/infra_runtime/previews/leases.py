@@ -63,7 +63,7 @@ class Leases:
         self._put(after, "#lease = :before", {":before": {"S": _text(before)}})
         return after
 
-    def give_back(self, lease: Lease) -> None:
+    def free(self, lease: Lease) -> None:
         self.dynamodb.delete_item(TableName=self.table, Key=_key(lease))
 
     def _put(self, lease: Lease, condition: str, values: Mapping[str, Any]) -> None:

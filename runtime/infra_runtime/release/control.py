@@ -48,7 +48,7 @@ logger.setLevel(logging.INFO)
 
 _LONGEST_NOTE = 1000
 _MOST_REFUSALS = 3
-_JUST = timedelta(hours=1)
+_RECENTLY = timedelta(hours=1)
 # What docker and buildx push: an image, or an index of several.
 _MANIFESTS = [
     f"application/vnd.{kind}+json"
@@ -136,7 +136,7 @@ def _just_failed(releases: Sequence[Release]) -> Release | None:
     last = releases[0] if releases else None
     if last is None or last.outcome != "failed" or last.ended is None:
         return None
-    return last if datetime.now(UTC) - datetime.fromisoformat(last.ended) < _JUST else None
+    return last if datetime.now(UTC) - datetime.fromisoformat(last.ended) < _RECENTLY else None
 
 
 class NotYet(Exception):

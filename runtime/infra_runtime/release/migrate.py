@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
 
 _ASK_AGAIN_SECONDS = 5
-_LINES_TOLD = 20
+_LINES_REPORTED = 20
 # A database that fails over is back in two minutes; the task has ended, and only its report is missing.
 _LONGEST_REPORT = timedelta(minutes=10)
 
@@ -256,7 +256,7 @@ class Migrate:
                 task=task["taskArn"],
                 definition=holder.definition,
                 container=MIGRATE,
-                most=_LINES_TOLD,
+                most=_LINES_REPORTED,
                 is_expected=code is not None,
                 sleep=self.sleep,
             )

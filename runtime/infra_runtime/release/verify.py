@@ -29,7 +29,7 @@ _PAUSE_SECONDS = 5
 _TIMEOUT_SECONDS = 5
 _MOST_BYTES = 65_536
 _AT_ONCE = 32
-_MOST_TOLD = 10
+_MOST_REPORTED = 10
 
 
 @reported
@@ -84,7 +84,7 @@ class Verify:
         complaints = [f"{address}: {wrong}" for address, wrong in zip(addresses, wrongs, strict=True) if wrong]
         if complaints:
             logger.error("new tasks cannot serve: %s", "; ".join(complaints))
-            self.ledger.note(self.service, "complaints", complaints[:_MOST_TOLD])
+            self.ledger.note(self.service, "complaints", complaints[:_MOST_REPORTED])
             return answer("FAILED")
         logger.info("%d tasks of %s can serve", len(addresses), revision.image)
         return answer("SUCCEEDED")
