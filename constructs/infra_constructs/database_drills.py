@@ -221,7 +221,7 @@ class DatabaseDrills(Construct):
             (["backup:ListRecoveryPointsByBackupVault"], vault.backup_vault_arn),
             (["backup:GetRestoreTestingSelection"], plan.attr_restore_testing_plan_arn),
             (["backup:StartRestoreJob", "backup:DisassociateRecoveryPoint"], points),
-            # These know no resource (Service Authorization Reference, "AWS Backup").
+            # These support no resource-level permissions (Service Authorization Reference, "AWS Backup").
             (
                 [
                     "backup:DescribeRestoreJob",

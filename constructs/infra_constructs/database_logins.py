@@ -41,7 +41,7 @@ class DatabaseLogins(Construct):
         self._master = self._master_during_upgrades()
         self.owner = self._secret("Owner", OWNER)
         self.user = self._secret("User", USER)
-        maker = self.function(self, "Maker", "database.logins", "Makes the roles and logins of the database")
+        maker = self.function(self, "Maker", "database.logins", "Creates the roles and logins of the database")
         for secret in (self.owner, self.user):
             secret.grant_read(maker.role)
             secret.grant_write(maker.role)
@@ -51,7 +51,7 @@ class DatabaseLogins(Construct):
             "statement_ms": int(longest_statement.to_milliseconds()),
         }
         declared = {
-            # A database at another address gives the secrets another URL.
+            # If the address changes, the URLs in the secrets change.
             "address": f"{instance.db_instance_endpoint_address}:{database.port}/{database.name}",
             "logins": [self.owner.secret_arn, self.user.secret_arn],
             "limits": self.limits,
@@ -113,7 +113,7 @@ class DatabaseLogins(Construct):
         timeout: cdk.Duration = _TIMEOUT,
         environment: Mapping[str, str] | None = None,
     ) -> RuntimeFunction:
-        """One that may use the master login."""
+        """A function that may use the master login."""
         database = self._database
         function = RuntimeFunction(
             scope,
@@ -137,7 +137,7 @@ class DatabaseLogins(Construct):
         return function
 
     def _admit_master(self, function: RuntimeFunction) -> None:
-        """Allows the master login of the serving instance, and of those that `infra restore` has made or replaced.
+        """Lets it read the master logins of the serving instance and of those that a restore made or replaced.
 
         RDS makes and names a secret for each, and tags it with the ARN of the instance. CloudFormation knows the first
         one only.

@@ -40,7 +40,9 @@ class HealthPathGate(Construct):
         )
         reads = ["elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth"]
         handler.role.add_to_policy(iam.PolicyStatement(actions=reads, resources=["*"]))
-        acknowledge(handler.policy, allows_on("*"), reason="These actions know no resource, and change nothing.")
+        acknowledge(
+            handler.policy, allows_on("*"), reason="They have no resource-level permissions and change nothing."
+        )
         stack = cdk.Stack.of(self)
         own = arn_of(self, "cloudformation", f"stack/{stack.stack_name}/*")
         handler.role.add_to_policy(iam.PolicyStatement(actions=["cloudformation:ListStackResources"], resources=[own]))

@@ -191,6 +191,6 @@ class Jobs(Construct):
         role.add_to_policy(iam.PolicyStatement(actions=["ecs:StopTask"], resources=[task_arn], conditions=of_cluster))
         acknowledge(policy, allows_on(task_arn), reason="Of this cluster only; ECS makes a task's id.")
         role.add_to_policy(iam.PolicyStatement(actions=["ecs:DescribeTaskDefinition"], resources=["*"]))
-        acknowledge(policy, allows_on("*"), reason="Tasks come and go in one cluster; the reading knows no resource.")
+        acknowledge(policy, allows_on("*"), reason="Of one cluster; the read has no resource-level permissions.")
         actions = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:Query")
         ledger.table.grant(role, *actions)

@@ -27,7 +27,7 @@ class Retention:
 
     @property
     def only_one(self) -> cdk.RemovalPolicy:
-        """Policy for an object whose name is taken. It goes with a creation that fails: the next one needs the name."""
+        """Policy for a resource with a fixed name: a failed creation deletes it, as the next one needs the name."""
         return cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if self.is_kept else cdk.RemovalPolicy.DESTROY
 
     @property

@@ -45,7 +45,9 @@ class StickySessions(Construct):
         ):
             handler.role.add_to_policy(statement)
         acknowledge(
-            handler.policy, allows_on("*"), reason="The action DescribeRules knows no resource, and changes nothing."
+            handler.policy,
+            allows_on("*"),
+            reason="DescribeRules has no resource-level permissions and changes nothing.",
         )
         self.resource = handler.resource(
             self,

@@ -41,8 +41,8 @@ class WorkerProps:
 class Worker(Construct):
     """A rolling deployment: ECS starts new tasks before it stops old ones, and rolls back when new ones do not start.
 
-    Without a health command ECS takes a task that runs for a healthy one: a worker that crashes later is not rolled
-    back (aws/containers-roadmap #1206). ECS stops a task with SIGTERM and gives it two minutes to finish its jobs.
+    Without a health command every running task counts as healthy: a worker that crashes later is not rolled back
+    (aws/containers-roadmap #1206). ECS stops a task with SIGTERM and gives it two minutes to finish its jobs.
     """
 
     def __init__(

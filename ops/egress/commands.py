@@ -18,6 +18,7 @@ from ops.report import print_json
 REQUESTS = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
 """Requests for each object in 30 days."""
 _BEYOND = (100.0, 200.0)
+"""Only for `requests_for_target`; the table does not show them."""
 
 EDGES: Mapping[str, EdgeModel] = {
     "tiered, kept 30 days": EdgeModel(kept_days=30, tiered=True),
@@ -94,11 +95,11 @@ def _enough(row: Mapping[float, float]) -> float | None:
 
 
 def _picture(found: Mapping[str, Mapping[float, float]]) -> bytes:
-    # Half a second, which the other commands save.
+    # Imported here, as it takes half a second.
     import matplotlib as mpl  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    # Text as text, and the same file for the same numbers.
+    # Text stays text, and the same numbers give the same file.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "infra"}):
         figure = Figure(figsize=(9, 5.6), layout="constrained")
         axes = figure.add_subplot()

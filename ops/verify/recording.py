@@ -25,7 +25,7 @@ class Recording:
     answers: list[dict[str, Any]] = field(default_factory=list)
 
     def follow(self, session: boto3.Session) -> None:
-        """Every answer that a client of the session gets from now on."""
+        """Records every answer that clients of the session get from now on."""
         session.events.register("after-call.*.*", self._aws)
 
     def _aws(self, *, model: Any, http_response: Any, parsed: Any, **_: Any) -> None:

@@ -128,7 +128,7 @@ MALFORMED = [
     ("a limit that is a number", "[cloudflare.rate_limits.sign-in]", "[cloudflare.rate_limits]\nother = 3\n"
      "[cloudflare.rate_limits.sign-in]", "cloudflare.rate_limits.other", "a table"),
     ("managed rules undecided", "[cloudflare.zone.owasp]\n", "[cloudflare.zone]\n[cloudflare.zone.unknown]\n",
-     "cloudflare.zone.owasp", "your decision"),
+     "cloudflare.zone.owasp", "you decide its settings"),
     ("a token in the file", 'token_secret = "', f'token = "{SECRET}"\ntoken_secret = "', "cloudflare.token", "********"),
     ("broken TOML", "[database]", "[database", "file", "valid TOML"),
     ("an instance that is none", 'serves = "main"', 'serves = "mian"', "redis.serves", "the name of an instance: main"),

@@ -10,7 +10,7 @@ from constructs import Construct
 from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarms
 
 _PERIOD = cdk.Duration.minutes(15)
-# As many metrics as one alarm takes.
+# CloudWatch's maximum of metrics in one alarm.
 _METRICS_PER_ALARM = 10
 
 

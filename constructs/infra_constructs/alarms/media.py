@@ -11,14 +11,14 @@ from infra_constructs.media import REQUEST_METRICS
 from infra_constructs.metrics import error_percentage
 
 _PERIOD = cdk.Duration.minutes(5)
-# Below this many requests in a period a few misspelt names would be a rate.
+# With fewer requests in a period, a few misspelt names would be a high percentage.
 _ENOUGH_REQUESTS = 50
 
 
 def metric_of(
     bucket: str, name: str, period: cdk.Duration = _PERIOD, *, filter_id: str = REQUEST_METRICS
 ) -> cloudwatch.Metric:
-    """Its sum."""
+    """Sum of a request metric of the bucket."""
     return cloudwatch.Metric(
         namespace="AWS/S3",
         metric_name=name,

@@ -150,7 +150,7 @@ class ReleaseControl(Construct):
         self.handler.role.add_to_policy(
             iam.PolicyStatement(actions=["ecs:ListTasks", "ecs:DescribeTasks"], resources=["*"], conditions=of_cluster)
         )
-        self._allow("ecs:DescribeTaskDefinition", on="*")  # knows no resource
+        self._allow("ecs:DescribeTaskDefinition", on="*")  # no resource-level permissions
         logs = arn_of(self, "logs", f"log-group:{released.stack}-*")
         self._allow("logs:GetLogEvents", on=logs)
         acknowledge(self.handler.policy, allows_on(logs), reason="CloudFormation ends a log group's name.")

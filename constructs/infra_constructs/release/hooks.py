@@ -65,7 +65,7 @@ class ReleaseHook(Construct):
         revisions = [arn_of(self, "ecs", f"{kind}/*") for kind in ("service", "service-revision")]
         reads = {
             "ecs:DescribeServiceRevisions": revisions,
-            "ecs:DescribeTaskDefinition": ["*"],  # knows neither resources nor clusters
+            "ecs:DescribeTaskDefinition": ["*"],  # neither resource-level permissions nor the condition ecs:cluster
         }
         for action, resources in reads.items():
             handler.role.add_to_policy(iam.PolicyStatement(actions=[action], resources=resources))
@@ -92,7 +92,7 @@ def migrate_hook(
     ledger: ReleaseLedger,
     image: ReleasedImage,
 ) -> ReleaseHook:
-    """Before anything of the new version starts; `security_group` reaches the database."""
+    """Runs before any task of the new version starts; the database admits `security_group`."""
     connection = {name: value for name, value in migration.settings.values.items() if name in _CONNECTION}
     handler = RuntimeFunction(
         scope,
@@ -180,7 +180,7 @@ def verify_hook(
         scope,
         f"{id_}Handler",
         module="release.verify",
-        description="Asks each task of a new version whether it can serve, before users do",
+        description="Checks each task of a new version before users reach it",
         timeout=cdk.Duration.minutes(2),
         environment={
             "SERVICE": service,

@@ -57,4 +57,8 @@ class OneOffTask(Construct):
         )
         policy = role.node.find_child("DefaultPolicy")
         assert isinstance(policy, Construct)
-        acknowledge(policy, allows_on("*"), reason="Channels of ECS Exec have no ARN; the actions know no resource.")
+        acknowledge(
+            policy,
+            allows_on("*"),
+            reason="Channels of ECS Exec have no ARN, nor resource-level permissions.",
+        )

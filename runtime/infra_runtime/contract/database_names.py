@@ -12,7 +12,7 @@ READER = "app_reader"
 Mode = Literal["read", "write"]
 """Of a personal login."""
 IAM_GROUP = "rds_iam"
-"""RDS's own: its members log in by a token of AWS's, and by no password."""
+"""RDS's group: its members log in with an IAM token, and never with a password."""
 _SUFFIXES = ("a", "b")
 URL, OWNER_URL = "url", "owner_url"
 """Fields of the secrets. The second is only in a preview's, which holds the one password of both its logins."""
@@ -24,7 +24,7 @@ MASTER_DURING_UPGRADES = "MASTER_DURING_UPGRADES"
 
 
 def logins_of(group: str) -> tuple[str, ...]:
-    return tuple(f"{group}_{turn}" for turn in _SUFFIXES)
+    return tuple(f"{group}_{suffix}" for suffix in _SUFFIXES)
 
 
 def first_login(group: str) -> str:
@@ -32,7 +32,7 @@ def first_login(group: str) -> str:
 
 
 def other_login(username: str) -> str:
-    """The one whose turn is next. Raises `ValueError` for a login that is not ours."""
+    """The other login of the same group. Raises `ValueError` for a login that is not ours."""
     for group in (OWNER, USER):
         first, second = logins_of(group)
         if username in (first, second):

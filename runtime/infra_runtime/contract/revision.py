@@ -20,7 +20,7 @@ MIGRATION_LABEL = "infra.migration"
 
 
 def started_by(deployment: str) -> str:
-    """Marks a deployment's migration among ECS's tasks, also as client token: at most 64 characters."""
+    """`startedBy` and client token of a deployment's migration task: at most 64 characters."""
     return f"migrate-{hashlib.sha256(deployment.encode()).hexdigest()[:28]}"
 
 

@@ -38,7 +38,7 @@ BUSY = "busy"
 _NOTHING_TO_DO = "No updates are to be performed"
 _NAME_LENGTH = 200
 _LONGEST_COPY = timedelta(minutes=15)
-# A copy takes as long as it takes; the function itself has no longer.
+# The longest that the function for databases may run: how long a copy takes depends on the database.
 _PATIENCE = Config(read_timeout=900, retries={"total_max_attempts": 1})
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from infra_runtime.release.catalog import Fact, packed, unpacked
 
 _ITEM = "migration"
-# DynamoDB takes 400 KiB for an item; a schema of twenty thousand columns fits.
+# A DynamoDB item has at most 400 KiB; a schema of twenty thousand columns fits.
 _MOST_BYTES = 380_000
 
 
