@@ -100,8 +100,7 @@ def _ids(edge: EdgeOf) -> tuple[str, ...]:
 
 
 def _tried(check: LiveCheck, edge: EdgeOf, visitor: PublicVisitor, clock: Clock) -> tuple[Verdict, str]:
-    """(verdict, what was seen). A vendor that refuses or does not answer refutes, too: the check is to show that it
-    does."""
+    """(verdict, what was found). A vendor's refusal or silence refutes the assumption, too."""
     try:
         with ExitStack() as cleanup:
             live = Live(edge.name, edge.environment, edge.session, edge, visitor, identity(), cleanup, clock)

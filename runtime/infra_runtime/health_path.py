@@ -41,7 +41,7 @@ def handler(event: Mapping[str, Any], context: object) -> None:
 
 
 def converge(request: Request, *, stack: str, cloudformation: Any, balancer: Any, sleep: Sleep = time.sleep) -> Result:
-    """`Path` is what the target groups are to ask for; `TargetGroups` are their logical ids in `stack`.
+    """`Path` is the new path of health checks; `TargetGroups` are their logical ids in `stack`.
 
     Asks only where the path changes, and only tasks that are healthy now: others serve no one. Raises `NotAnswered`
     and what boto3 raises.

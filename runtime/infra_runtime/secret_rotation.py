@@ -9,7 +9,7 @@ class NotInPlace(Exception):
 
 
 class Rotation(ABC):
-    """One rotation of one secret: `version` is the one that is to become the current one."""
+    """One rotation of one secret: `version` is the pending version (AWSPENDING)."""
 
     def __init__(self, manager: Any, *, secret: str, version: str) -> None:
         self._manager, self._secret, self._version = manager, secret, version

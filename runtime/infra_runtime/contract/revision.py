@@ -49,7 +49,7 @@ class HookCall:
     deployment: str
     """ARN of the service deployment: the same each time that ECS calls again."""
     target: str
-    """ARN of the service revision that is to serve."""
+    """ARN of the new service revision."""
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> "HookCall":

@@ -21,7 +21,7 @@ UNDER_WAY = ["PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "
 
 @dataclass(frozen=True)
 class ReleasedService:
-    """Where a service's release is to be done."""
+    """The service to release, and its resources."""
 
     name: str
     stack: str
