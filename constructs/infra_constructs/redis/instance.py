@@ -8,7 +8,7 @@ from constructs import Construct
 
 
 class RedisInstance(Construct):
-    """Its data may be lost (rate limits start again), but an outage must not go unnoticed.
+    """Hardly stateful: its data may be lost (rate limits start again), but an outage must not go unnoticed.
 
     `url` is a secret whose whole value is the `REDIS_URL` of the application's contract.
     """
