@@ -55,7 +55,7 @@ def clean(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _jsii_cache(environment: Mapping[str, str]) -> Path:
-    """Where set-up has unpacked CDK on Linux; in this clone if that folder is not writable."""
+    """Folder in which `make setup` has unpacked CDK on Linux; in this clone if that folder is not writable."""
     shared = Path(environment.get("HOME") or "/nonexistent") / ".cache" / "aws" / "jsii" / "package-cache"
     if name := environment.get("JSII_RUNTIME_PACKAGE_CACHE_ROOT"):
         shared = Path(name)

@@ -23,7 +23,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _CLIENT = _ROOT / "tests" / "client"
 _PASSWORD = "what-stands-for-a-password"  # noqa: S105
 _CONCURRENCY, _PER_SECOND = 20, 250
-# From the first failure on: three of them open the breaker, each within the deadline.
+# Counts from the first failure: three of them open the breaker, each within the deadline.
 _OPENS_WITHIN_MS = 1000
 _RECOVERS_WITHIN_SECONDS = 30
 
@@ -150,7 +150,7 @@ class Figures:
     p99_before: float
     p99_during: float
     p99_open: float
-    """Of requests after the breaker has opened, those that try Redis again included."""
+    """99th percentile after the breaker has opened, with the requests that try Redis again."""
     normal_after_seconds: float
     """Time from the repair until rates are limited again."""
     reported: int

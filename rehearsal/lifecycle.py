@@ -57,10 +57,10 @@ def live(
     shutil.rmtree(workspace, ignore_errors=True)
     workspace.mkdir(parents=True)
     progress.title(f"{name}: account {environment.aws.account}, {environment.aws.region}")
-    # What needs no account runs beside what does: one after the other, they leave a second processor idle.
-    with ThreadPoolExecutor() as beside:
+    # Work that needs no account runs in parallel: in sequence, a second processor would be idle.
+    with ThreadPoolExecutor() as executor:
         offline = CdkCli(environment.aws.account, environment.aws.region, workspace)
-        synthesis = beside.submit(_synthesize, offline, name, environments, workspace / "cdk.out")
+        synthesis = executor.submit(_synthesize, offline, name, environments, workspace / "cdk.out")
         minutes = _other_minutes(environment)
         files = with_bake_minutes(environments, name, service, minutes, into=workspace / "environments-edited")
         for site in _on_amplify(environment):
@@ -69,7 +69,7 @@ def live(
             with progress.scene("synthesize, with CDK's strict validation and cdk-nag"):
                 assembly = synthesis.result()
             # What is validated is what is deployed for good: this differs from it in one number.
-            edited = beside.submit(_synthesize_with_lines, offline, name, files, workspace / "cdk.out-edited")
+            edited = executor.submit(_synthesize_with_lines, offline, name, files, workspace / "cdk.out-edited")
             linting = Lint(assembly, region=environment.aws.region)
             first_day = FirstDay(account, assembly, progress)
             first_day.gaps_are_reported()
@@ -88,7 +88,7 @@ def _synthesize(cdk: CdkCli, name: str, environments: Path, output: Path, *more:
 
 
 def _synthesize_with_lines(cdk: CdkCli, name: str, environments: Path, output: Path) -> Path:
-    """And with the lines of our code that make each construct, for `infra explain`."""
+    """Synthesizes and records the lines of our code that create each construct, for `infra explain`."""
     program = shlex.join([sys.executable, "-O", LINES_PROGRAM])
     return _synthesize(cdk, name, environments, output, "--app", program, validated=False)
 
@@ -216,7 +216,7 @@ class _Rehearsal:
         self.progress.check("It rolls back", whole, f"{status}; the API bakes {found} minutes, {before} before")
 
     def _is_explained(self) -> None:
-        """As by `infra explain`, which would synthesize once more."""
+        """Checks what `infra explain` prints, without its second synthesis."""
         failed = explain.failures(self.account.name, self.account.environment, self.account)
         found = explain.located(failed, *with_lines(self.edited.result(), self.account.name))
         # Others may have failed before, as releases that were to fail.

@@ -17,7 +17,7 @@ class NothingFree(Exception):
 
 
 def free_port(address: str = LOOPBACK) -> int:
-    """A port on which nobody listens and that this process has not been given before. Raises `NothingFree`."""
+    """A port on which no process listens, and that this function has not returned before. Raises `NothingFree`."""
     for _ in range(_TRIES):
         port = random.choice(_OURS)
         if (address, port) not in _given and _can_bind(address, port):
@@ -31,7 +31,7 @@ def is_free(port: int) -> bool:
 
 
 def own_address(port: int = 0) -> str:
-    """An address in 127.0.0.0/8 where nobody has this TCP port: a host of its own, so to speak.
+    """An address in 127.0.0.0/8 on which this TCP port is free, so that a server has its own host.
 
     Without a port, the address is for a process that listens nowhere. Raises `NothingFree`.
     """

@@ -113,7 +113,7 @@ CHECKS: tuple[Check | NotShown, ...] = (
     Check("Workers", "An unhealthy one rolls its release back", workers.unhealthy_goes_back),
     Check("Jobs", "They run by hand, and say how they ended", jobs.by_hand),
     Check("Releases", "Sentry knows which release brought an error", releases.sentry_knows),
-    Check("Releases", "A pull request runs on a copy, and ends", previews.beside),
+    Check("Releases", "A pull request runs on a copy, and ends", previews.runs_in_its_slot),
     NotShown("Releases", "ECS follows its documented stages", "an emulator makes the deployments"),
     Check("Secrets", "A release is refused while one is missing", secrets.looked_for),
     Check("Secrets", "A changed one replaces the tasks that read it, and no others", secrets.changed),
@@ -136,7 +136,7 @@ CHECKS: tuple[Check | NotShown, ...] = (
 )
 
 
-_BESIDE = {"Network", "Media", "Entrance", "Edge", "Images"}
+_IN_PARALLEL = {"Network", "Media", "Entrance", "Edge", "Images"}
 """Areas that are independent of releases of the API: checked in parallel with those, and before a check makes an alarm
 fire, which would roll a release back.
 """
@@ -182,10 +182,10 @@ def read_back(
             done(found[each], time.monotonic() - began)
         return found
 
-    with ThreadPoolExecutor(1) as beside:
-        found_beside = beside.submit(read, [each for each in checks if each.about in _BESIDE])
-        others = [each for each in checks if each.about not in _BESIDE | _AFTERWARDS | _LAST]
-        found = read(others) | found_beside.result()
+    with ThreadPoolExecutor(1) as executor:
+        in_parallel = executor.submit(read, [each for each in checks if each.about in _IN_PARALLEL])
+        others = [each for each in checks if each.about not in _IN_PARALLEL | _AFTERWARDS | _LAST]
+        found = read(others) | in_parallel.result()
     for areas in (_AFTERWARDS, _LAST):
         found |= read([each for each in checks if each.about in areas])
     yield from (found[each] for each in checks)

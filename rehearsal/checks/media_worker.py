@@ -66,7 +66,7 @@ def origin(account: Account) -> str:
     with _put(account), _running(account) as url:
         found, missing, listed = (httpx.get(url + path).status_code for path in (_PATH, "/missing.avif", "/"))
     require((found, missing, listed) == (200, 404, 404), f"an object: {found}, none: {missing}, the list: {listed}")
-    return "a Worker that signs each request; the bucket's policy lets in nobody; Block Public Access 4 of 4"
+    return "a Worker that signs each request; the bucket's policy allows no one; Block Public Access 4 of 4"
 
 
 def rotation(account: Account, secret: str) -> str:

@@ -79,7 +79,8 @@ def drill(account: Account) -> str:
         lambda: f"left behind: {[each['DBInstanceIdentifier'] for each in _instances(account)]}",
         seconds=_SERVED_SECONDS,
     )
-    return f"restored beside, {result.told}; RPO {result.rpo:.1f} min, RTO {result.rto:.1f} min here; deleted again"
+    measured = f"RPO {result.rpo:.1f} min, RTO {result.rto:.1f} min here"
+    return f"restored to a new instance, {result.told}; {measured}; deleted again"
 
 
 def _instances(account: Account) -> list[Mapping[str, Any]]:

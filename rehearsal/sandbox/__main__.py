@@ -1,4 +1,4 @@
-"""`make sandbox`: the command, below its guardian."""
+"""`make sandbox`: runs the command under a guardian, which cleans up after it."""
 
 import shutil
 import sys
@@ -11,7 +11,7 @@ _FAILED = 1
 
 
 def _run() -> int:
-    # Only here: the guardian, which forks, needs none of it.
+    # Imported here: the guardian forks, and needs none of it.
     import typer
 
     from rehearsal import clean_environment
@@ -25,8 +25,8 @@ def _run() -> int:
 
 def _guarded() -> int:
     code = guarded(_run)
-    if code != 2:  # Of wrong input: another sandbox may run.
-        # Also when it was killed: a file that names no sandbox would stop `./infra`.
+    if code != 2:  # Wrong input: another sandbox may be running.
+        # Also after SIGKILL: `./infra` would fail with a file of a sandbox that has ended.
         (_BUILD / "sandbox.json").unlink(missing_ok=True)
         if code != _FAILED:
             shutil.rmtree(_BUILD / "sandbox", ignore_errors=True)
@@ -34,5 +34,5 @@ def _guarded() -> int:
 
 
 if __name__ == "__main__":
-    # In the background it has a guardian there.
+    # `--keep` starts it in the background, where it has its own guardian.
     sys.exit(_run() if "--keep" in sys.argv else _guarded())

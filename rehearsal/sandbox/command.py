@@ -78,7 +78,7 @@ def _in_the_background(environment: str, known: Sandbox | None, console: Console
 
 
 def _start(environment: str, console: Console) -> Sandbox:
-    """As a process of its own, that no terminal ends."""
+    """Starts the sandbox as a separate process, which survives the terminal."""
     log = WORKSPACES / "log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:

@@ -1,4 +1,4 @@
-"""From nothing to a sandbox that serves, is visited and watched; and its end."""
+"""Deploys a sandbox, keeps it running with simulated visitors and alarms, and ends it."""
 
 import os
 import secrets
@@ -44,7 +44,7 @@ _VISIT_SECONDS = 0.5
 _PER_SECOND = 27
 _DAY = timedelta(days=1)
 _UNPUBLISHED = timedelta(minutes=20)
-# Of CloudWatch's PutMetricData, at most 1,000.
+# PutMetricData takes at most 1,000 data points.
 _BATCH = 1000
 _POLL_SECONDS = 2.0
 _FIRST_LOOK_SECONDS = 30.0
@@ -56,9 +56,9 @@ def sandbox(name: str, workspace: Path, progress: Progress) -> Iterator[Sandbox]
     environment = load([name])[name]
     progress.title(f"sandbox of {name}: account {environment.aws.account}, {environment.aws.region}")
     with ExitStack() as stack:
-        beside = stack.enter_context(ThreadPoolExecutor())
+        executor = stack.enter_context(ThreadPoolExecutor())
         offline = CdkCli(environment.aws.account, environment.aws.region, workspace)
-        synthesis = beside.submit(_synthesize, offline, name, workspace / "cdk.out")
+        synthesis = executor.submit(_synthesize, offline, name, workspace / "cdk.out")
         authority, port = Authority(), _port(_EDGE_PORT)
         front = SandboxEdge(authority, workspace / "certificates")
         stack.enter_context(edge.serving(front, port))
@@ -135,7 +135,7 @@ def _first_image(account: Account, service: str) -> str:
 
 
 def _port(wanted: int) -> int:
-    """The same each time, where nobody has it."""
+    """The wanted port, or another one if that is in use."""
     return wanted if is_free(wanted) else free_port()
 
 
@@ -146,7 +146,7 @@ def _synthesize(cdk: CdkCli, name: str, output: Path) -> Path:
 
 
 def _variables(account: Account, workspace: Path, proxy: str) -> dict[str, str]:
-    """With which `./infra` reaches the emulators, and nothing else."""
+    """Environment variables with which `./infra` reaches only the emulators."""
     return {
         **account.cdk.credentials,
         "AWS_ENDPOINT_URL": account.emulator.url,
@@ -187,7 +187,7 @@ def _visitors(environment: Environment, port: int) -> Iterator[None]:
 
 
 def _wait_for_first_look(account: Account) -> None:
-    """At the alarms: what that says of an account that is seconds old is nobody's mail."""
+    """Waits until each alarm has a state, so that nobody is notified of the states of a new account."""
     give_up = time.monotonic() + _FIRST_LOOK_SECONDS
     while time.monotonic() < give_up:
         pages = account.client("cloudwatch").get_paginator("describe_alarms").paginate(StateValue="INSUFFICIENT_DATA")

@@ -316,7 +316,7 @@ def _line(query: Mapping[str, Any], own: list[dict[str, Any]], values: Mapping[s
 
 
 def _headline(mail: DeliveredMessage) -> str:
-    """Of an alarm what it means, as its subject has a name that CloudFormation made; of our own messages the title."""
+    """An alarm's description, as its subject has only a generated name; the title of our own messages."""
     try:
         found = json.loads(mail.text)
         if "content" in found:
@@ -327,7 +327,7 @@ def _headline(mail: DeliveredMessage) -> str:
 
 
 def _means(description: str) -> str:
-    """Without severity, threshold and runbook."""
+    """The description without severity, threshold and runbook."""
     return re.split(r" (?:Threshold|Runbook): ", description.partition(": ")[2])[0]
 
 

@@ -72,7 +72,7 @@ class App:
     branches: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Builds of each, oldest first."""
     frameworks: dict[str, str] = field(default_factory=dict)
-    """Of branches."""
+    """Framework of each branch."""
     domains: dict[str, Domain] = field(default_factory=dict)
 
 
@@ -93,13 +93,13 @@ class AmplifyHosting:
         return identity
 
     def create_branch(self, app_id: str, branch: str, *, framework: str) -> None:
-        """Nothing is built yet: a branch that CloudFormation makes waits for a push or for StartJob."""
+        """Creates the branch without a build: a branch of CloudFormation waits for a push or for StartJob."""
         app = self._app(app_id)
         app.branches.setdefault(branch, [])
         app.frameworks[branch] = framework
 
     def delete_branch(self, app_id: str, branch: str) -> None:
-        """Nothing where the app is gone: its branches went with it."""
+        """Deletes the branch. Does nothing if the app is deleted: its branches were deleted with it."""
         if app_id in self.apps:
             self.apps[app_id].branches.pop(branch, None)
 

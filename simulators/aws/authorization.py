@@ -153,7 +153,7 @@ def _log_stream(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
 
 
 def _update_stack(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
-    """By some reports the caller also reads the bootstrap version that the template refers to (aws-cdk #10083)."""
+    """Some report that the caller also reads the bootstrap version that the template refers to (aws-cdk #10083)."""
     stack = handlers._resolve_stack(request["StackName"])
     if stack is None:
         return
@@ -164,7 +164,7 @@ def _update_stack(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
 
 
 def _describe_stacks(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
-    """Without a name, also ListStacks (Service Authorization Reference, "DescribeStacks")."""
+    """Without a name, the call also needs ListStacks (Service Authorization Reference, "DescribeStacks")."""
     if "StackName" not in request:
         yield Need(action, "*")
         yield Need("cloudformation:ListStacks", "*")
@@ -229,7 +229,7 @@ BY_PATH: dict[str, Callable[[str, str, bytes], Iterator[tuple[Any, ...]]]] = {
     "amplify": amplify.needs,
     "fis": _experiments,
 }
-"""For services whose calls name the resource in the path: arguments of `Need` for an action, a path and a body."""
+"""Needs of an action, a path and a body, for services whose calls name the resource in the path."""
 
 
 def _has_no_resource(action: str) -> bool:

@@ -19,7 +19,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import backup, eventbridge, rds
 
 from simulators.aws.authorization import BY_PATH, Need, denial_of
-from simulators.aws.database_servers import beside
+from simulators.aws.database_servers import run_in_background
 from simulators.aws.resource_type import client
 from simulators.aws.service_principals import can_enter
 
@@ -67,7 +67,7 @@ class BackupError(Exception):
 
 def keep(selection_id: str) -> None:
     """Carries out the plan of a selection, night after night, until the selection is deleted."""
-    beside(_nights, selection_id)
+    run_in_background(_nights, selection_id)
 
 
 def _nights(selection_id: str) -> None:
@@ -160,7 +160,7 @@ def start_job(point: str, metadata: dict[str, str], role: str, created_by: str |
         "_hours": hours,
     }
     jobs[job["RestoreJobId"]] = job
-    beside(_restore, job, wanted)
+    run_in_background(_restore, job, wanted)
     return job
 
 
@@ -235,7 +235,7 @@ def _iso(at: float) -> str:
 
 def follow_schedule(name: str) -> None:
     """Runs a testing plan, which is in UTC here, whenever its schedule says, as long as it has this schedule."""
-    beside(_follow_schedule, name, plans[name].get("ScheduleExpression", _DEFAULT_SCHEDULE))
+    run_in_background(_follow_schedule, name, plans[name].get("ScheduleExpression", _DEFAULT_SCHEDULE))
 
 
 def _follow_schedule(name: str, schedule: str) -> None:
@@ -299,7 +299,7 @@ def run_test(name: str) -> list[Record]:
 
 
 def _end_test(job: Record) -> None:
-    """Deletes what was restored when it has been validated, or when the window is over; also where nobody looks."""
+    """Deletes the restored database when it is validated or its window is over, even if no API call asks for it."""
     over = time.monotonic() + job["_hours"] * _HOUR_SECONDS
     while job.get("ValidationStatus") == "VALIDATING" and time.monotonic() < over:
         time.sleep(_EVERY_SECONDS)

@@ -83,7 +83,7 @@ def _begin(instance: Instance, server: Postgres, begin: Callable[[], object]) ->
     _servers[instance["DbiResourceId"]] = server
     begin()
     for work in (_export_log, _save_log):
-        beside(work, instance, server)
+        run_in_background(work, instance, server)
 
 
 def move(instance: Instance) -> None:
@@ -143,7 +143,7 @@ def _automated_snapshots(instance: Instance) -> list[tuple[str, dict[str, Any]]]
     return [each for each in every if each[1]["SnapshotType"] == "automated" and each[1]["DbiResourceId"] == identity]
 
 
-def beside(work: Callable[..., None], *arguments: Any) -> None:
+def run_in_background(work: Callable[..., None], *arguments: Any) -> None:
     """Runs `work` in another thread, with this one's account and region."""
     threading.Thread(target=contextvars.copy_context().run, args=(work, *arguments), daemon=True).start()
 
@@ -289,7 +289,7 @@ def _restore(request: dict[str, Any]) -> Any:
     made = _restored_record(name, source, request)
     rds._instances[name] = made
     rds._tags[made["DBInstanceArn"]] = made["TagList"] = rds._parse_tags(request)
-    beside(_carry_out_restore, made, server, to)
+    run_in_background(_carry_out_restore, made, server, to)
     return rds._single_instance_response(
         "RestoreDBInstanceToPointInTimeResponse", "RestoreDBInstanceToPointInTimeResult", made
     )
@@ -422,7 +422,7 @@ def _modify(own: Callable[[dict[str, Any]], Any], refusal: Callable[[dict[str, A
             instance["DBInstanceStatus"] = "resetting-master-credentials"
         if renamed:
             instance["DBInstanceStatus"] = "renaming"
-        beside(_carry_out, instance, renamed, managed == "true", password)
+        run_in_background(_carry_out, instance, renamed, managed == "true", password)
         return rds._single_instance_response("ModifyDBInstanceResponse", "ModifyDBInstanceResult", instance)
 
     return modify
@@ -457,7 +457,7 @@ def _delete(own: Callable[[dict[str, Any]], Any]) -> Any:
         answer = own(request)
         if instance is not None and answer[0] == 200:
             stop(instance)
-            beside(forget_password, instance)
+            run_in_background(forget_password, instance)
         return answer
 
     return delete

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 Undo = Callable[[], None]
 MINUTE_SECONDS = 2.0
-"""How long a minute of an experiment takes where nobody looks at alarms meanwhile."""
+"""How long a minute of an experiment takes when no alarms are evaluated meanwhile."""
 POLL_SECONDS = 0.1
 _MOST_STOP_CONDITIONS = 5
 _DURATION = re.compile(r"PT(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?")
@@ -173,7 +173,7 @@ class Fis:
             undo.append(self.region.act(role, action["actionId"], arns, action.get("parameters") or {}))
 
     def _wait(self, experiment: Mapping[str, Any]) -> str | None:
-        """Until it is over. Why it was stopped before."""
+        """Waits until the experiment ends. Returns why it was stopped early, or None."""
         lasts = max(seconds_of(each, self.minute_seconds()) for each in experiment["actions"].values())
         until = time.monotonic() + lasts
         while True:
@@ -248,7 +248,7 @@ def _camel(value: Any, *, are_names: bool = False) -> Any:
 
 
 def _select(arns: Sequence[str], target: Mapping[str, Any]) -> list[str]:
-    """At random; a share is rounded down. Raises `ExperimentFailed` for nothing."""
+    """Selects targets at random; a percentage is rounded down. Raises `ExperimentFailed` if none is left."""
     match = _SELECTION.fullmatch(target["selectionMode"])
     assert match is not None, "the template was checked"
     number = int(match["number"] or 0)

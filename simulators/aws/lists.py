@@ -80,7 +80,7 @@ def _session() -> botocore.session.Session:
 
 @cache
 def lists_of(service: str) -> dict[str, _List]:
-    """By operation. Read at a service's first call: models of all of them take a third of the emulator's start."""
+    """A service's lists by operation. Read at its first call: models of all services take a third of the start-up."""
     session = _session()
     model = session.get_service_model(service)
     try:

@@ -120,7 +120,7 @@ def complete(name: str, afterwards: Callable[[str, dict[str, Any]], None]) -> No
     own = extend(name, create=create, update=update)
 
 
-def run_beside_the_loop() -> None:
+def run_types_on_threads() -> None:
     """Runs our types on threads of their own: they call the emulator back, and would wait for themselves otherwise.
 
     MiniStack's own types stay on its event loop, one after the other, as they are not made for threads.

@@ -1,7 +1,7 @@
-"""What AWS's services may do: their calls are tried against the policies of topics, keys, functions, buckets and log
-groups, and against the trust policies of the roles that they act as.
+"""Authorizes calls of AWS services: evaluates the policies of topics, keys, functions, buckets and log groups, and the
+trust policies of the roles that the services assume.
 
-Nobody sees most of these calls denied: the message is lost. So the emulator drops it, too, and records the denial.
+AWS reports most of these denials nowhere: the message is lost. So the emulator drops it, too, and records the denial.
 Which condition keys a service sends is documented with the service; the sources are at `_PUBLISHERS`.
 """
 

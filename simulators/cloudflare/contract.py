@@ -52,7 +52,7 @@ class _Operation:
 
 @dataclass
 class Contract:
-    """Asks nobody, needs no network."""
+    """Checks requests against the SDK's types, without network."""
 
     _validators: dict[tuple[str, str], Any] = field(default_factory=dict)
 
@@ -220,4 +220,4 @@ def _schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": _schema(arguments[1], definitions)}
     if getattr(origin, "__name__", "") in ("list", "tuple", "Iterable", "Sequence", "SequenceNotStr", "List"):
         return {"type": "array", "items": _schema(arguments[0], definitions)}
-    raise TypeError(f"the SDK has a type that nobody has thought of: {hint}")
+    raise TypeError(f"the SDK has a type that this contract does not know: {hint}")

@@ -1,4 +1,4 @@
-"""One edge location's cache of a zone, as its cache rules and purges have it."""
+"""Cache of a zone in one edge location, which follows its cache rules and purges."""
 
 import time
 from collections.abc import Callable, Mapping

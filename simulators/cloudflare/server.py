@@ -47,7 +47,7 @@ def served(simulator: CloudflareSimulator, *, intercept: Intercept | None = None
 
 
 def resolve(world: World, name: str) -> dict[str, Any]:
-    """What the world's name servers say, in the form of DNS over HTTPS. A proxied record shows nobody its content."""
+    """Answer of the simulated name servers, in the form of DNS over HTTPS. It hides proxied records' content."""
     found = [
         {"name": name, "type": 5, "data": record["content"]}
         for zone in world.zones

@@ -1,7 +1,7 @@
-"""Cloudflare's API with a memory: it keeps what is written, and refuses what Cloudflare refuses.
+"""Stateful simulator of Cloudflare's API: it stores what is written, and refuses what Cloudflare refuses.
 
-Behaviour is from shared facts and Cloudflare's documentation; what nobody could verify without an account is on
-docs/unverified-on-live.md. Every request is checked against the contract of the SDK first.
+Its behaviour follows Cloudflare's documentation; docs/unverified-on-live.md lists what needs an account to verify.
+Every request is first checked against the SDK's types.
 """
 
 import copy

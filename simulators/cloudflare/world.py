@@ -57,7 +57,7 @@ class Zone:
     status: str = "active"
     paused: bool = False
     kind: str = "full"
-    """Or "partial": its name servers are elsewhere."""
+    """`full`, or `partial` if its name servers are elsewhere."""
     account: str = field(default_factory=identity)
     id: str = field(default_factory=identity)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)

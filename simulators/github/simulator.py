@@ -230,7 +230,7 @@ def _shown(name: str, environment: Environment) -> dict[str, Any]:
 
 
 def _page(key: str, items: list[dict[str, Any]], kind: str, query: Mapping[str, str]) -> Answer:
-    """At most thirty variables a page, of everything else a hundred; ten and thirty where none is asked for."""
+    """A page of items: at most 30 variables or 100 of anything else; 10 and 30 without `per_page`."""
     most, usual = (30, 10) if kind == "variables" else (100, 30)
     size, number = min(int(query.get("per_page", usual)), most), int(query.get("page", 1))
     return Answer(200, {"total_count": len(items), key: items[size * (number - 1) : size * number]})

@@ -131,7 +131,7 @@ def _slot(connection: "psycopg.Connection[tuple[object, ...]]") -> str:
 
 
 def _writing(server: Postgres, database: str) -> "psycopg.Connection[tuple[object, ...]]":
-    """Also where sessions read only."""
+    """A connection that may write even while the server is read-only."""
     connection = server.inside(database)
     connection.execute("set default_transaction_read_only to off")
     return connection

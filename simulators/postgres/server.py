@@ -238,7 +238,7 @@ class Postgres:
         return self
 
     def set_read_only(self, *, is_on: bool) -> None:
-        """At once."""
+        """Turns read-only mode on or off, without a restart."""
         assert self._home is not None
         assert self._process is not None
         self.is_read_only = is_on
@@ -276,8 +276,8 @@ class Postgres:
     def inside(
         self, database: str | None = None, *, seconds: int | None = None
     ) -> "psycopg.Connection[tuple[object, ...]]":
-        """As the superuser, over the socket: what nobody can do at RDS, for looking and for breaking. Gives up after so
-        many seconds without an answer."""
+        """Connects as the superuser over the socket, which RDS does not allow: for tests, metrics and faults. `seconds`
+        is the time-out for the connection."""
         assert self._home is not None
         return psycopg.connect(
             host=str(self._home),

@@ -62,7 +62,7 @@ class Gate:
             with near, contextlib.ExitStack() as stack:
                 try:
                     far = stack.enter_context(socket.create_connection((LOOPBACK, gate.server)))
-                except OSError:  # As a load balancer in front of nobody.
+                except OSError:  # No server: a load balancer closes the connection, too.
                     return
                 far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(target=gate._pump, args=(near, far), daemon=True).start()

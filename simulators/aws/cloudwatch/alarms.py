@@ -51,7 +51,7 @@ class MetricQuery:
 class Message:
     minute: int
     alarm: str
-    """Where it stands: stack/logical id."""
+    """The alarm as stack/logical id."""
     is_over: bool
     severity: str
 
@@ -173,7 +173,7 @@ def _earlier(what: NDArray[np.bool_], by: int, *, fill: bool) -> NDArray[np.bool
 
 
 def _kept(states: States, *, undecided: NDArray[np.bool_]) -> States:
-    """Where nothing is decided, the state before."""
+    """Keeps the previous state in the minutes that decide nothing."""
     found, last = states.copy(), False
     for minute in range(len(states)):
         found[minute] = last = last if undecided[minute] else bool(states[minute])
@@ -206,7 +206,7 @@ def text_of(rule: Any) -> str:
         return str(rule["Fn::GetAtt"][0])
     if "Ref" in rule:
         return str(rule["Ref"])
-    # Of another stack, or part of another value: any names in it.
+    # A reference into another stack, or a part of a value: returns every name in it.
     return " ".join(re.findall(r"[\w:./-]+", json.dumps(rule)))
 
 

@@ -97,7 +97,7 @@ def _run(suppression: Suppression) -> None:
                 measured.publish()
                 evaluate(end=end, began=began)
                 suppression.step(end)
-            except Exception:  # Of one minute; the log says why, and the next minute comes.
+            except Exception:  # Only this minute is lost; the log has the reason.
                 logger.exception("metrics and alarms of %s, %s", account, region)
         time.sleep(60 - time.time() % 60 + _SETTLED_SECONDS)
         end = time.time()
@@ -146,7 +146,7 @@ def _state(alarm: Mapping[str, Any], *, end: int, began: float) -> tuple[str, st
 
 
 def _fill_before(series: Series, *, life: int) -> None:
-    """Until minute `life`, in which the account began to live, all was as it was first seen, as often as it is seen."""
+    """Fills the minutes up to `life`, where the evaluation began, with the first value, at the metric's own period."""
     known, minutes = np.flatnonzero(~np.isnan(series)), np.arange(len(series))
     every = int(np.diff(known).min()) if len(known) > 1 else 1
     is_due = (minutes - known[0]) % every == 0

@@ -18,7 +18,7 @@ _Key = tuple[str, str, str]
 
 @dataclass
 class Suppression:
-    """Of every account and region."""
+    """Suppressed composite alarms of every account and region."""
 
     act: Dispatch
     _notified: set[_Key] = field(default_factory=set)
@@ -28,7 +28,7 @@ class Suppression:
     """When the suppressor of an alarm was in ALARM last."""
 
     def dispatch(self, alarm: dict[str, Any], old: str, new: str, reason: str) -> None:
-        """In the place of `act`."""
+        """Replaces `act`: runs the actions of alarms without a suppressor."""
         if "ActionsSuppressor" not in alarm:
             self.act(alarm, old, new, reason)
 

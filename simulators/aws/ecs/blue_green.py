@@ -116,7 +116,7 @@ class BlueGreen(Deployment):
         return {each["TargetGroupArn"]: each["Weight"] for each in forward["TargetGroups"]}
 
     def _free_group(self) -> str:
-        """Where the new tasks are to be: where nobody's requests go yet.
+        """The target group for the new tasks: the one that gets no requests yet.
 
         At the first deployment, too: it leaves the alternate group with all weight (cdk-real-drift #1730), while the
         template goes on to say the opposite.
@@ -217,7 +217,7 @@ class BlueGreen(Deployment):
         return self._group == group
 
     def follow_health(self) -> None:
-        """Until every task is healthy, or another deployment serves.
+        """Replaces unhealthy tasks until all are healthy or another deployment serves.
 
         The load balancer asks registered targets at its interval. The scheduler starts another task for an unhealthy
         one, and stops the old one if the new one is healthy, else one of the two (ECS guide, "Amazon ECS services").

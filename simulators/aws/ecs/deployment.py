@@ -21,7 +21,7 @@ from simulators.aws.resource_type import client
 POLL_SECONDS = 0.1
 # ECS waits longer; these are processes of one machine.
 _START_SECONDS = 30.0
-# Of the circuit breaker: half of the tasks, within these bounds (ECS API Reference, ServiceDeploymentCircuitBreaker).
+# The circuit breaker's threshold: half of the tasks, within these bounds (ECS API, ServiceDeploymentCircuitBreaker).
 _FEWEST_FAILURES, _MOST_FAILURES = 3, 200
 _PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
@@ -85,7 +85,7 @@ def end(arn: str) -> None:
     """The service is deleted, and its tasks end."""
     with _busy.setdefault(arn, threading.Lock()):
         if (last := _serving.pop(arn, None)) is not None:
-            task.stop_all_beside(last.tasks, "Service deleted")
+            task.stop_in_parallel(last.tasks, "Service deleted")
 
 
 def drain(stopping: Mapping[str, Any]) -> None:
@@ -159,7 +159,7 @@ class Deployment(ABC):
 
     @abstractmethod
     def _undo(self, before: "Deployment") -> None:
-        """What `_forward` has done beside starting tasks; `before` is whose tasks serve again."""
+        """Undoes what `_forward` did besides starting tasks; the tasks of `before` serve again."""
 
     @abstractmethod
     def _is_healthy(self, arn: str) -> bool:
@@ -204,7 +204,7 @@ class Deployment(ABC):
         return max([1 if declared is None else int(declared), *(int(each["MinCapacity"]) for each in targets)])
 
     def _launch(self) -> None:
-        """Starts as many as there are to be, beside the old ones, and waits until each is healthy.
+        """Starts the desired number of tasks next to the old ones, and waits until each is healthy.
 
         The circuit breaker counts tasks that fail one after the other: a healthy one sets its count back (ECS API
         Reference, DeploymentCircuitBreaker).
@@ -230,7 +230,7 @@ class Deployment(ABC):
                 failures = 0
             self.record["targetServiceRevision"]["runningTaskCount"] = len(healthy)
             if time.monotonic() > give_up:
-                task.stop_all_beside(self.tasks, self.unhealthy)
+                task.stop_in_parallel(self.tasks, self.unhealthy)
                 raise BreakerTripped
             time.sleep(POLL_SECONDS)
 
@@ -342,7 +342,7 @@ class Deployment(ABC):
 
     @staticmethod
     def _stop(tasks: list[str]) -> None:
-        task.stop_all_beside(tasks, "Scaling activity initiated by deployment")
+        task.stop_in_parallel(tasks, "Scaling activity initiated by deployment")
 
     def _settle(self, status: str, running: int) -> None:
         self.record["status"] = status

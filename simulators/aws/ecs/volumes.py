@@ -1,4 +1,4 @@
-"""What the containers of one task share: folders of this machine, each where the container has it mounted."""
+"""Volumes that the containers of one task share: folders of this machine."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_NOBODY_WRITES = 0o555
+_READ_ONLY = 0o555
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Volumes:
             is_root = str(container.get("user", "0")).partition(":")[0] in ("0", "root")
             if each.get("readOnly"):
                 for path in (volume, *volume.rglob("*")):
-                    path.chmod(path.stat().st_mode & _NOBODY_WRITES)
+                    path.chmod(path.stat().st_mode & _READ_ONLY)
             elif not is_root and not volume.stat().st_mode & stat.S_IWOTH:
-                volume.chmod(_NOBODY_WRITES)
+                volume.chmod(_READ_ONLY)
             found[each["containerPath"]] = volume
         return found
 

@@ -194,7 +194,7 @@ _GROUPS = "replicationgroup:*"
 
 
 def _cut_off(role: str, arns: Sequence[str], _: Mapping[str, str]) -> Undo:
-    """Tasks in the subnets answer nobody, and the load balancer finds them unhealthy: ECS starts others elsewhere.
+    """Tasks in the subnets do not answer, and the load balancer finds them unhealthy: ECS starts others elsewhere.
 
     Kinder than AWS: no new task is placed in a subnet that is cut off.
     """
@@ -213,7 +213,7 @@ def _cut_off(role: str, arns: Sequence[str], _: Mapping[str, str]) -> Undo:
     inside = [arn for arn in list(ecs._tasks) if task.is_alive(arn) and task.subnet_of(arn) in subnets]
     task.cut_off.update(subnets)
     thaw = _frozen(pid for arn in inside for pid in task.process_ids(arn))
-    database_servers.beside(_found_unhealthy, inside)
+    database_servers.run_in_background(_found_unhealthy, inside)
 
     def undo() -> None:
         task.cut_off.difference_update(subnets)

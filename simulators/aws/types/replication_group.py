@@ -44,7 +44,7 @@ def _start(identity: str, properties: dict[str, Any]) -> None:
 
 
 def _set_parameters(identity: str, properties: dict[str, Any]) -> None:
-    """maxmemory-policy as the group of parameters has it; without one, ElastiCache's own (AWS Knowledge Center, "oom
+    """maxmemory-policy of the parameter group; without one, ElastiCache's own (AWS Knowledge Center, "oom
     command not allowed": volatile-lru). redis-server's would be noeviction."""
     group = elasticache._param_group_params.get(properties.get("CacheParameterGroupName", ""), {})
     for server in servers[identity]:
