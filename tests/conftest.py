@@ -132,7 +132,7 @@ def every_redis(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str,
 
 
 def _synth(output: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Validated, with nobody to ask: a proxy that is not there. Its temporary files go to a folder beside `output`."""
+    """Validates without network: its proxy does not exist. Temporary files go to a folder beside `output`."""
     clean = {key: value for key, value in os.environ.items() if key != "CDK_VALIDATION"}
     clean.pop("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION")
     nowhere = "http://127.0.0.1:9"
@@ -198,5 +198,5 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Callable[..
 
 @pytest.fixture
 def database(databases: "Callable[..., Database]") -> "Database":
-    """With the roles that production has."""
+    """A database with production's roles."""
     return databases()

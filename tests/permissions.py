@@ -63,7 +63,7 @@ class Statement:
     """The role that it is about; None in a policy of a resource."""
     document: Mapping[str, Any]
     resources: tuple[str, ...]
-    """As patterns, with `x` in the place of names that only CloudFormation knows."""
+    """ARN patterns, with `x` instead of names that only CloudFormation knows."""
 
     @property
     def actions(self) -> list[str]:

@@ -49,7 +49,7 @@ def contexts(service: str, account: str) -> list[Context]:
 
 @dataclass(frozen=True)
 class Topic:
-    """As the templates of an environment have it."""
+    """An SNS topic in an environment's templates."""
 
     name: str
     policy: Mapping[str, Any]
@@ -64,7 +64,7 @@ class Topic:
             return None
         if service == "elasticache.amazonaws.com":
             return f"{self.name}: ElastiCache publishes to no encrypted topic"
-        # Of a key it is known that EventBridge's calls fulfil no condition on their source.
+        # EventBridge's calls to KMS are known to fulfil no condition on their source.
         context = {} if service == "events.amazonaws.com" else context
         for action in ("kms:Decrypt", "kms:GenerateDataKey"):
             if not allows(self.key_policy, service, action, context):
@@ -77,7 +77,7 @@ class Environment:
     """The templates of one environment, with references between them resolved to "Stack/LogicalId"."""
 
     templates: Templates
-    """By name of the stack."""
+    """Templates by the stack's name."""
     topics: Mapping[str, Topic] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -95,7 +95,7 @@ def _named(templates: dict[str, dict[str, Any]], kinds: Collection[str]) -> set[
     }
 
 
-def test_what_commands_look_up_is_there(templates: dict[str, dict[str, Any]]) -> None:
+def test_names_that_commands_look_up_exist(templates: dict[str, dict[str, Any]]) -> None:
     logs = _named(templates, ["AWS::Logs::LogGroup"]) | {"data/database", *STACKS}
     functions = _named(templates, [KINDS["function"]])
     looked = 0
@@ -114,7 +114,7 @@ def test_what_commands_look_up_is_there(templates: dict[str, dict[str, Any]]) ->
     assert looked > 30
 
 
-def test_it_is_seen_that_a_command_does_not_exist(tmp_path: Path) -> None:
+def test_an_unknown_command_is_detected(tmp_path: Path) -> None:
     for line in ("infra relaese ENV", "make deploi", "aws rds describe-db-instancez"):
         wrong = tmp_path / "wrong.md"
         wrong.write_text(f"Run `{line}`.\n")
@@ -122,7 +122,7 @@ def test_it_is_seen_that_a_command_does_not_exist(tmp_path: Path) -> None:
             test_commands_in_runbooks_exist(wrong)
 
 
-def test_it_is_seen_that_a_command_asks_for_a_name(tmp_path: Path) -> None:
+def test_a_command_that_asks_for_an_unknown_name_is_detected(tmp_path: Path) -> None:
     for line in (
         "aws ecs update-service --cluster CLUSTER",
         "aws logs tail LOG_GROUP",

@@ -152,11 +152,11 @@ def _refused(account: Account, image: str, users: UserTraffic) -> tuple[str, str
 
 def migrations_come_first(account: Account) -> str:
     first_release(account)
-    spoiled = push(account, account.main, "spoiled", (FIRST, SECOND, "alter table nobody add x int"))
+    spoiled = push(account, account.main, "spoiled", (FIRST, SECOND, "alter table missing add x int"))
     with traffic(account).flowing() as users:
         refusal, stage = _refused(account, spoiled, users)
     require(stage == "PRE_SCALE_UP", f"it came as far as {stage}")
-    require('relation "nobody" does not exist' in refusal, f"the reason is missing: {refusal}")
+    require('relation "missing" does not exist' in refusal, f"the reason is missing: {refusal}")
     require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
     return f"on PostgreSQL; a failing one ended the release at {stage}, {users.requests} requests, none lost"
 

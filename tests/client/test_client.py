@@ -73,7 +73,7 @@ def test_the_client_takes_what_the_infrastructure_takes(url: str, read_by_client
 
 @pytest.mark.parametrize("url", REFUSED, ids=lambda url: repr(url)[:40])
 def test_the_client_refuses_what_the_infrastructure_refuses(url: str, read_by_client: Read) -> None:
-    """At the start of the service, rather than going without TLS or with the keys of others."""
+    """It fails when the service starts, rather than connecting without TLS or to keys of others."""
     assert not _reads_the_same(read_by_client, {"REDIS_URL": url})
 
 
@@ -97,7 +97,7 @@ def test_the_client_reads_every_url_that_is_composed(read_by_client: Read, targe
     assert read_by_client({"REDIS_URL": target.url()}) == _as_client(target)
 
 
-def test_both_decide_alike_about_whatever_is_written_there(read_by_client: Read) -> None:
+def test_probe_and_client_accept_the_same_random_urls(read_by_client: Read) -> None:
     chance = random.Random(20261126)
     taken = sum(
         _reads_the_same(read_by_client, variables)
@@ -212,7 +212,7 @@ def test_an_open_breaker_sends_nothing_to_redis(tmp_path: Path) -> None:
         assert client.info("commandstats")["cmdstat_multi"]["calls"] - before <= 2
 
 
-def test_it_leaves_a_server_that_takes_no_writes_any_more(tmp_path: Path) -> None:
+def test_the_client_leaves_a_server_that_became_read_only(tmp_path: Path) -> None:
     """ElastiCache's failover: the name leads to another server, the old one goes on as a replica, connections stay."""
     with stand(tmp_path / "old") as found, service(found.url) as port:
         new = Server(tmp_path / "new", password=found.server.password)
@@ -242,7 +242,7 @@ def test_health_is_what_the_probe_understands(tmp_path: Path) -> None:
     assert health.ask(url, httpx.Client()).connected is None
 
 
-def test_a_connection_killed_while_idle_is_made_anew(tmp_path: Path) -> None:
+def test_a_connection_killed_while_idle_is_opened_again(tmp_path: Path) -> None:
     with stand(tmp_path) as found, service(found.url) as port:
         _until(lambda: ask(port, "/limited?key=a&limit=9999")[1]["enforced"])
         found.server.client().execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -291,12 +291,12 @@ process.exit(0);
         ),
     ],
 )
-def test_what_the_settings_are_for(options: dict[str, object], answer: str) -> None:
+def test_each_client_setting_has_its_effect(options: dict[str, object], answer: str) -> None:
     with proxy.silent() as port:
         assert _settles(port, options) == answer
 
 
-def test_a_lost_connection_is_an_answer_at_once_only_without_retries() -> None:
+def test_without_retries_a_lost_connection_fails_at_once() -> None:
     with proxy.hangs_up() as port:
         assert _settles(port, {"enableReadyCheck": False}) == "still waiting"
         assert _settles(port, {"enableReadyCheck": False, "maxRetriesPerRequest": 0}).startswith(

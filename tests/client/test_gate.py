@@ -210,7 +210,7 @@ def test_the_gate_accepts_what_the_client_can_use_and_nothing_else(
     ],
     ids=lambda drawn: str({name: value for name, value in vars(drawn).items() if value != getattr(Drawn, name)}),
 )
-def test_each_single_trait(drawn: Drawn, server: Server, client: Client) -> None:
+def test_probe_and_client_agree_on_each_single_trait(drawn: Drawn, server: Server, client: Client) -> None:
     with _set_up(server, drawn) as port:
         _agree(drawn, port, client)
 
@@ -251,7 +251,7 @@ _ANNOUNCED: dict[str, tuple[dict[str, str], str | None, Reason | None]] = {
     ),
     "hostnames that were never set": ({"cluster-preferred-endpoint-type": "hostname"}, "?", Reason.CLUSTER_HIDDEN),
     "no addresses": ({"cluster-preferred-endpoint-type": "unknown-endpoint"}, None, Reason.CLUSTER_HIDDEN),
-    "hostnames that nobody knows": (
+    "hostnames that do not resolve": (
         {"cluster-preferred-endpoint-type": "hostname", "cluster-announce-hostname": "nowhere.invalid"},
         "nowhere.invalid",
         Reason.CLUSTER_INCOMPLETE,
@@ -261,7 +261,9 @@ _ANNOUNCED: dict[str, tuple[dict[str, str], str | None, Reason | None]] = {
 
 @pytest.mark.parametrize("announced", _ANNOUNCED)
 @pytest.mark.parametrize("prefix", ["", "preview-1:"])
-def test_what_a_cluster_announces(announced: str, prefix: str, three_nodes: list[Server], client: Client) -> None:
+def test_probe_and_client_agree_on_the_addresses_that_a_cluster_announces(
+    announced: str, prefix: str, three_nodes: list[Server], client: Client
+) -> None:
     """Its nodes are the same, and are changed while it runs."""
     options, host, reason = _ANNOUNCED[announced]
     usual = {"cluster-preferred-endpoint-type": "ip", "cluster-announce-hostname": ""}

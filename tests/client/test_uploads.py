@@ -59,7 +59,7 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str,
 
 
 def use(variables: Mapping[str, str], *files: tuple[File, File]) -> list[dict[str, str]]:
-    """For each pair, signs for the first and uploads the second."""
+    """Signs a URL for the first file of each pair and uploads the second with it."""
     given = json.dumps([{"signed": signed, "sent": sent} for signed, sent in files])
     done = subprocess.run(
         ["node", "--input-type=module", "-e", CODE + USE, given],

@@ -115,7 +115,9 @@ def refs(edge: Edge) -> list[str]:
 
 
 @pytest.mark.parametrize("parameters", [{}, {"rulesets": ["0" * 32]}, {"rules": {OWASP: []}}])
-def test_cloudflare_refuses_an_exception_from_nothing(template_of: TemplateOf, parameters: dict[str, Any]) -> None:
+def test_cloudflare_refuses_an_exception_that_names_no_ruleset(
+    template_of: TemplateOf, parameters: dict[str, Any]
+) -> None:
     wanted, edge = declared(template_of, EXCEPTIONS), new_edge()
     wanted["rules"][0]["action_parameters"] = parameters
     with pytest.raises(PartlyCreated, match="the exception must name managed rulesets"):

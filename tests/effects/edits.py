@@ -60,7 +60,7 @@ _ABSENT = object()
 @dataclass(frozen=True)
 class Edit:
     key: str
-    """Where it is, as in a message about it: services.api.port."""
+    """The edited key as messages name it: services.api.port."""
     how: str
     """up, down, other, added or removed."""
     value: Any
@@ -100,12 +100,12 @@ def pattern(key: str, model: type[BaseModel] = Environment) -> str:
 
 
 def edits(raw: Mapping[str, Any]) -> Iterator[Edit]:
-    """Of every key that the file has or could have in the tables that it has."""
+    """Edits of every key that the file's tables have or could have."""
     yield from _of_section(Environment, raw, (), raw)
 
 
 def written(raw: Mapping[str, Any], into: Path) -> Path:
-    """As TOML, with inline tables. The standard library only reads it."""
+    """Writes a file as TOML with inline tables, as the standard library only reads TOML."""
     into.write_text("".join(f"{_toml_key(key)} = {_toml(value)}\n" for key, value in raw.items()))
     return into
 
@@ -178,7 +178,7 @@ def _others(info: FieldInfo, current: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _other_text(current: str) -> str:
-    """As long, and of the same alphabet."""
+    """Another text of the same length and alphabet."""
     if not current:
         return "other"
     last = current[-1]

@@ -48,7 +48,7 @@ def defined_twice(sources: Iterable[tuple[str, str]]) -> Mapping[str, list[str]]
 
 
 def _code() -> Iterator[tuple[str, str]]:
-    """Not of the tests: a fake is named after what it stands for, in the file that uses it."""
+    """Python files except tests, whose fakes are named after what they replace."""
     for name in _tracked("*.py"):
         if not name.startswith("tests/"):
             yield name, (_ROOT / name).read_text()

@@ -73,7 +73,7 @@ class Runner:
         return self.log.read_text().splitlines() if self.log.exists() else []
 
     def step(self, name: str, *, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """As GitHub runs it; `name` is the step's name or id."""
+        """Runs a step as GitHub does; `name` is the step's name or id."""
         steps = WORKFLOWS[self.workflow]["jobs"][self.job]["steps"]
         (step,) = (each for each in steps if name in (each.get("name"), each.get("id")))
         exported = self._exported.read_text().splitlines() if self._exported.exists() else []
@@ -149,7 +149,7 @@ def checked(manager: str, folder: Path, *, folders: Sequence[str] = ("api", "sit
 
 
 def lock(runner: Runner, manager: str) -> None:
-    """As a developer has it, with nothing installed."""
+    """Writes the lockfile, with nothing installed."""
     words = {"npm": ["--package-lock-only"], "pnpm": ["--lockfile-only", "--offline"], "bun": ["--lockfile-only"]}
     tool = shutil.which("npm") if manager == "npm" else str(_INSTALLED / manager)
     assert tool is not None
@@ -245,7 +245,7 @@ def test_a_lockfile_that_is_behind_is_refused(manager: str, tmp_path: Path) -> N
     ("npm", "package-lock.json", "there is no package-lock.json"),
     ("bun", "", "packageManager in package.json is '': expected bun@VERSION"),
 ])  # fmt: skip
-def test_what_is_missing_is_named(manager: str, change: str, message: str, tmp_path: Path) -> None:
+def test_a_missing_lockfile_or_version_is_named(manager: str, change: str, message: str, tmp_path: Path) -> None:
     runner = checked("npm", tmp_path, **{"package-manager": manager})
     (runner.repository / "bun.lock").touch()
     if change:
@@ -299,7 +299,7 @@ def test_a_site_is_built_from_its_own_dockerfile_with_its_variables_whole(workfl
 
 
 @pytest.mark.parametrize("workflow", JOBS)
-def test_what_is_no_site_is_built_without_variables_and_key(workflow: str, tmp_path: Path) -> None:
+def test_a_service_that_is_not_a_site_is_built_without_site_variables_and_key(workflow: str, tmp_path: Path) -> None:
     none = {"vars.BUCKET": "", "vars.BUILD_ARGS": "", "secrets.SERVER_ACTIONS_KEY": ""}
     runner = built(workflow, tmp_path, **none)
     runner.inputs = {"service": "api", "environment": "dev"}

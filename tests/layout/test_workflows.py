@@ -146,7 +146,7 @@ MUTANTS: dict[str, tuple[str, str | re.Pattern[str], str]] = {
         "          echo ${{ github.event.pull_request.title }}"),
     "strangers with our access": ("check.yml", "on:\n  pull_request:\n", "on:\n  pull_request_target:\n"),
     "released before it is built": ("service-release.yml", "    needs: build\n", ""),
-    "drift nobody looks for": ("drift.yml", '  schedule:\n    - cron: "17 4 * * *"\n', ""),
+    "drift without a schedule": ("drift.yml", '  schedule:\n    - cron: "17 4 * * *"\n', ""),
     "a pull request among releases": (
         "service-preview.yml", "    environment: ${{ inputs.environment }}-${{ inputs.service }}-preview\n",
         "    environment: ${{ inputs.environment }}-${{ inputs.service }}\n"),

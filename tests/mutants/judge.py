@@ -15,7 +15,7 @@ from tests.mutants.templates import Mutant
 @dataclass(frozen=True)
 class Verdict:
     by: Policy | None
-    """None: CloudFormation's own schema, or nobody."""
+    """None: only CloudFormation's own schema, or nothing, rejects the mutant."""
     violation: Violation | None
     refused: str | None
     """What CloudFormation objects to."""
@@ -26,7 +26,7 @@ class Verdict:
 
 
 def judge(graph: Graph, mutant: Mutant) -> Verdict:
-    """Of a graph without violations. It is as before when this ends."""
+    """Applies a mutant to a graph without violations, judges it and undoes it."""
     undo = mutant.apply()
     graph.forget(resources=not mutant.place)
     try:

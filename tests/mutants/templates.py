@@ -46,7 +46,7 @@ class Mutant:
 
     @property
     def changed(self) -> str:
-        """As policies name what they read."""
+        """The changed property, as policies name what they read."""
         if not self.place:
             return "Type"
         return str(self.place[1] if self.place[0] == "Properties" and len(self.place) > 1 else self.place[0])

@@ -1,6 +1,6 @@
 """Every single fault of a template is noticed, or explained as harmless. CI looks at a sample, `make mutate` at all.
 
-The snapshots do not count: nobody has to read them.
+Snapshots do not count: a reviewer may overlook a change in them.
 """
 
 import copy
@@ -86,8 +86,8 @@ def test_every_fault_is_noticed_or_explained(faults: Sequence[Mutant]) -> None:
     assert unexplained == [], f"{len(unexplained)} of {len(chosen)}"
 
 
-def test_what_is_noticed_is_named(faults: Sequence[Mutant]) -> None:
-    """By the resource that is at fault, or one that stands or falls with it; with a property and what is wrong."""
+def test_violations_name_the_resource_and_property_at_fault(faults: Sequence[Mutant]) -> None:
+    """A violation names the resource at fault or one that depends on it, a property and what is wrong."""
     chosen = random.Random(40).sample(faults, SAMPLE or 2000)
     for mutant, (by, _, value) in zip(chosen, _judged(chosen), strict=True):
         if by is not None:

@@ -28,12 +28,12 @@ class Account:
         self.resources: dict[str, list[tuple[str, str, str]]] = {}
         """More of them by stack: type, logical id, physical id."""
         self.maintenance: dict[str, Any] | None = None
-        """As `infra maintenance on` records it."""
+        """The record of `infra maintenance on`."""
         self.next_deployment: dict[str, Any] | None = None
         """What UpdateService begins."""
 
     def released(self, service: str = "api", **changes: Any) -> Release:
-        """Into the ledger, as under way unless `changes` say otherwise."""
+        """Adds a release to the ledger, as running unless `changes` say otherwise."""
         now = changes.pop("at", datetime.now(UTC) - timedelta(seconds=30))
         plain = {
             "service": service, "id": new_id(now, f"{len(self.dynamo.items):06}"), "kind": "release", "image": IMAGE,

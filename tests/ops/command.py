@@ -20,7 +20,7 @@ class Answer:
 
 
 def infra_says(*words: str, **environment: str) -> Answer:
-    """With these environment variables beside those of the tests."""
+    """Runs `infra`, with these environment variables besides those of the tests."""
     out, errors, code = io.StringIO(), io.StringIO(), 0
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(errors):
         patch.setattr(sys, "argv", ["infra", *words])

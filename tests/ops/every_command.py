@@ -98,7 +98,7 @@ def with_json() -> set[str]:
 
 
 def types() -> dict[str, Any]:
-    """By command. Raises where the page names a type that is not in its file."""
+    """Types of the JSON documents by command. Raises if the page names a type that is not in its file."""
     found: dict[str, Any] = {}
     for row in _ROW.finditer((ROOT / "docs" / "commands.md").read_text()):
         module = row["file"].removeprefix("runtime/").removesuffix(".py").replace("/", ".")

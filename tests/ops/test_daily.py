@@ -179,7 +179,7 @@ def test_following_prints_each_line_once_also_one_that_arrives_late(environment:
         ("2026-11-26T07:59:59Z", datetime(2026, 11, 26, 7, 59, 59, tzinfo=UTC)),
     ],
 )
-def test_since_is_a_while_or_a_moment(text: str, moment: datetime) -> None:
+def test_since_takes_a_duration_or_a_time(text: str, moment: datetime) -> None:
     assert logs.since(text, now=NOW) == moment
 
 

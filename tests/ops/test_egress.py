@@ -44,7 +44,7 @@ def least_recently_used(what: Ids, size: int) -> NDArray[np.bool_]:
 
 @pytest.mark.parametrize("alpha", [0.7, 0.9, 1.1])
 @pytest.mark.parametrize("kept_days", [1.0, 7.0])
-def test_keeping_for_a_time_is_what_a_full_cache_does(alpha: float, kept_days: float) -> None:
+def test_a_retention_time_approximates_an_lru_cache(alpha: float, kept_days: float) -> None:
     """The approximation that the model stands on, within one point."""
     trace = requests(traffic(alpha=alpha))
     counted = trace.when >= 30
@@ -92,7 +92,7 @@ def test_more_requests_a_tier_and_a_longer_memory_save_more() -> None:
     )
 
 
-def test_what_no_cache_answers_is_lost() -> None:
+def test_requests_that_bypass_the_cache_reduce_the_saving() -> None:
     edge = EdgeModel(kept_days=7, tiered=True)
     lost = of(edge).percent - of(edge, bypass_percent=10).percent
     assert 7 < lost < 10, "ten per cent of what would otherwise mostly be hits"
@@ -112,7 +112,7 @@ def test_browsers_save_bytes_and_lower_what_is_measured() -> None:
 MODEL = ("egress", "model", "--objects", "200")
 
 
-def test_it_is_asked_on_the_command_line(tmp_path: Path) -> None:
+def test_the_model_runs_from_the_command_line(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "ops", *MODEL, "--plot", str(tmp_path / "egress.svg")],
         cwd=ROOT, capture_output=True, text=True, check=False,
@@ -138,7 +138,7 @@ def test_it_is_asked_on_the_command_line(tmp_path: Path) -> None:
         (["--bypass", "100"], "--bypass"),
     ],
 )
-def test_what_is_asked_wrongly_ends_with_2(words: list[str], expected: str) -> None:
+def test_wrong_arguments_end_with_exit_code_2(words: list[str], expected: str) -> None:
     done = infra_says(*MODEL, *words, COLUMNS="160")
     assert done.returncode == 2
     assert expected in done.stderr

@@ -128,7 +128,7 @@ def test_an_error_is_one_line_with_its_remedy(
 @pytest.mark.parametrize(
     "words", forms({name: words for name, words in ARGUMENTS.items() if name not in BEFORE_A_DEPLOYMENT}, ENV)
 )
-def test_what_needs_a_deployment_says_so(
+def test_commands_that_need_a_deployment_say_so(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The others: tests/ops/test_first_day.py, in an account that is really empty."""

@@ -80,14 +80,12 @@ def test_doctor_reports_everything_that_a_new_account_lacks(
         assert any("OIDC provider does not exist" in each for each in of_account)
 
 
-def test_what_is_safe_is_done_and_the_rest_is_left_to_a_person(
-    examined: Callable[[], list[Finding]], findings: Callable[[], list[str]]
-) -> None:
+def test_fix_does_only_what_is_safe(examined: Callable[[], list[Finding]], findings: Callable[[], list[str]]) -> None:
     doctor.repair(examined(), Console(quiet=True))
     found = findings()
     assert not [each for each in found if "service-linked role" in each]
     assert all("are requested" in each for each in starting(found, "quota ")), "AWS has not granted them yet"
-    assert starting(found, "secret daadaar/cloudflare-token"), "nobody invents a token"
+    assert starting(found, "secret daadaar/cloudflare-token"), "--fix cannot create a token"
     time.sleep(1.1)
     assert not starting(findings(), "quota ")
 
@@ -131,7 +129,7 @@ def test_a_zone_that_acm_cannot_use_is_reported(account: Account, findings: Call
 def test_credentials_that_cannot_read_secrets_get_a_list_of_unchecked_items_and_no_failure(
     account: Account, templates: Templates
 ) -> None:
-    """As the pipeline's."""
+    """The pipeline's credentials, for example."""
     account.prepare()
     iam = account.client("iam")
     iam.create_user(UserName="pipeline")
@@ -162,7 +160,7 @@ class Denying:
         return call
 
 
-def test_what_an_account_may_not_be_asked_stops_nothing() -> None:
+def test_denied_checks_of_the_account_stop_nothing() -> None:
     dev = load(["dev"])["dev"]
     found = [*free_plan(dev, Denying()), *cost_explorer(dev, Denying())]
     unread = "was not checked: these credentials may not read it"
@@ -245,7 +243,7 @@ def _stack(account: Account, name: str) -> Stack:
 
 
 _KIND = "AWS::ElasticLoadBalancingV2::LoadBalancer"
-_LOGS = {"access_logs.s3.enabled": "true", "access_logs.s3.bucket": "a-bucket-that-nobody-has"}
+_LOGS = {"access_logs.s3.enabled": "true", "access_logs.s3.bucket": "a-bucket-that-does-not-exist"}
 
 
 def _balancer(**attributes: str) -> dict[str, Any]:

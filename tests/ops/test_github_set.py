@@ -88,7 +88,7 @@ def test_services_of_one_repository_have_an_environment_each(
 def test_an_environment_that_no_workflow_reads_any_more_is_named_and_left_to_a_person(
     templates: Templates, github: GitHub, client: httpx.Client
 ) -> None:
-    """Until 2026-11 a service's releases ran in dev and dev-preview; a copy of a role's name shows whose it was."""
+    """Until 2026-11 releases ran in dev and dev-preview; such an environment is recognized by its role's name."""
     wanted = list(settings(load(["dev"])["dev"], outputs(templates, "dev")))
     own = {each.name: each.variables for each in wanted if each.service == "api"}
     before = github.repositories["daadaar/backend"].environments
@@ -113,7 +113,7 @@ def test_an_environment_that_no_workflow_reads_any_more_is_named_and_left_to_a_p
 def test_a_private_repository_has_to_let_the_services_call_its_workflows(
     owner: str, level: str, templates: Templates, github: GitHub, client: httpx.Client
 ) -> None:
-    """Until then, each caller fails with "workflow was not found". No token helps."""
+    """Before access is granted, each caller fails with "workflow was not found", whatever its token."""
     wanted = list(settings(load(["dev"])["dev"], outputs(templates, "dev")))
     for each in github.repositories.values():
         each.is_private, each.owner = True, owner

@@ -25,7 +25,7 @@ URL = "rediss://:{}@cache.example:6379/0"
 
 
 class Interrupted(BaseException):
-    """As Ctrl-C, right after a step had its effect."""
+    """Simulates Ctrl-C right after a step had its effect."""
 
 
 @dataclass(frozen=True)

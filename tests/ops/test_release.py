@@ -173,8 +173,8 @@ def _once_begun(account: Account, then: Callable[[], None]) -> Callable[[], None
     return wait
 
 
-def test_a_hook_that_breaks_is_no_consent(attempt: Attempt, production: Account) -> None:
-    """As when its role has lost a permission: ECS takes what is raised for a no."""
+def test_a_hook_that_crashes_stops_the_release(attempt: Attempt, production: Account) -> None:
+    """For example, its role has lost a permission: ECS takes an exception for a failed hook."""
     with _hook_with(production, "POST_TEST_TRAFFIC_SHIFT", PORT="none"):
         _, entry = attempt(push(production, "api", "unasked", (FIRST, SECOND, "select 2")))
     assert "POST_TEST_TRAFFIC_SHIFT" in str(entry.reason)
@@ -196,7 +196,7 @@ def _hook_with(account: Account, stage: str, **changes: str) -> Iterator[None]:
 
 FAILING: dict[str, Any] = {
     "wrong SQL": ("creat table a (id int)", None, "syntax error"),
-    "no such table": ("alter table nobody add x int", None, "does not exist"),
+    "no such table": ("alter table missing add x int", None, "does not exist"),
     "data that does not fit": ("insert into visitors (name) values (null)", None, "null value"),
     "not allowed": ("create role somebody", None, "permission denied"),
     "a lock that is held": ("alter table visitors add held int", None, "lock timeout"),
@@ -339,7 +339,7 @@ def test_the_ledger_is_for_people_and_programs(place: ReleaseTarget, capsys: Any
 
 
 def test_one_command_in_a_task_of_its_own(place: ReleaseTarget, capsys: Any) -> None:
-    """With the application's login, settings and role; its output, and its exit code."""
+    """It has the application's login, variables and role, and returns output and exit code."""
     from ops.console import Console
 
     script = (

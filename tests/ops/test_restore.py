@@ -159,7 +159,7 @@ def test_an_interrupted_one_is_not_mistaken_for_another_and_can_be_undone(place:
 
 
 def test_a_restore_with_rds_defaults_does_not_take_over(place: Rehearsed) -> None:
-    """As by hand, by somebody who gives nothing but the time."""
+    """A restore by hand that sets only the time has the default parameter group."""
     to = now_and_then(place, "a", "b")
     before = place.called(place.identifier)
     assert before is not None
@@ -185,7 +185,7 @@ def test_a_restore_with_rds_defaults_does_not_take_over(place: Rehearsed) -> Non
     write(place, "served all the time")
 
 
-def test_a_check_changes_nothing_for_users_and_another_time_is_no_way_on(place: Rehearsed) -> None:
+def test_check_only_changes_nothing_and_cannot_be_continued_with_another_time(place: Rehearsed) -> None:
     to = now_and_then(place, "c", "d")
     output = restore(place, to, check_only=True)
     assert "public.visitors" in output
@@ -205,7 +205,7 @@ def copy_table(place: Instances, table: str, instance: str) -> str:
     return output.getvalue()
 
 
-def test_one_table_comes_beside_the_one_that_serves(place: Rehearsed) -> None:
+def test_a_restored_table_is_copied_next_to_the_existing_one(place: Rehearsed) -> None:
     to = now_and_then(place, "g", "h")
     restore(place, to, check_only=True)
     (restored,) = place.restored()

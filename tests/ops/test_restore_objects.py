@@ -32,7 +32,7 @@ KEYS = 400
 
 
 class Clients:
-    """As one person, whose policy may be denied something."""
+    """Clients with one person's credentials, whose policy may deny calls."""
 
     def __init__(self, url: str, *keys: str) -> None:
         self._url, (self._key, self._secret) = url, keys or ("111122223333", "test")

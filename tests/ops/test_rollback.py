@@ -85,7 +85,7 @@ def test_a_migration_that_was_stopped_is_named(account: Account) -> None:
     assert "its migration is stopped" in rolled_back(account, answer)
 
 
-def test_what_was_over_before_it_could_be_stopped_is_gone_back_from_by_a_release(account: Account) -> None:
+def test_a_release_that_ended_before_it_could_be_stopped_is_rolled_back_by_a_release(account: Account) -> None:
     release = account.released()
     ends(account, release.id, "succeeded")
     back = account.released(kind="rollback")
@@ -130,6 +130,6 @@ def test_a_deployment_that_is_no_release_is_stopped_and_nothing_is_followed(acco
     assert "it was no release" in rolled_back(account, stopped(None, "SCALE_UP"))
 
 
-def test_waiting_has_an_end(account: Account) -> None:
+def test_waiting_for_a_rollback_times_out(account: Account) -> None:
     with pytest.raises(OperatorError, match="does not come to rest: infra status production --service api"):
         rolled_back(account, *[{"path": "wait", "id": "r1"}] * 300)

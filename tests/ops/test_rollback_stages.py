@@ -180,7 +180,7 @@ def answered(asking: "subprocess.Popen[str]") -> str:
 
 
 def let_go_once_it_goes_back(place: ReleaseTarget, hold: Hold) -> threading.Thread:
-    """On the way back ECS runs the hooks of both shifts, too."""
+    """Releases the hold during the rollback, as ECS runs the hooks of both traffic shifts then, too."""
 
     def wait() -> None:
         while status_of(place) == "IN_PROGRESS":
@@ -207,7 +207,7 @@ def came_to(place: ReleaseTarget, stage: str, releasing: Releasing) -> None:
 
 
 def report(what: str, users: UserTraffic, bad: str, asked: float) -> None:
-    """For the table in docs/adr/0033: `pytest -s`."""
+    """Prints a row of the table in docs/adr/0033: `pytest -s`."""
     old = max(users.last.get(bad, asked) - asked, 0.0)
     print(f"\n| {what} | {old:.1f} s | {time.monotonic() - asked:.1f} s | {users.requests} | {len(users.failures)} |")  # noqa: T201
 

@@ -47,7 +47,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsed]:
 
 
 def upgrade(place: Instances, to: int = 18, *, check_only: bool = False) -> str:
-    """As somebody who starts the command again whenever it was interrupted."""
+    """Runs the upgrade, and starts it again whenever it was interrupted."""
     output = io.StringIO()
     for _ in range(30):
         try:
@@ -147,13 +147,15 @@ def test_data_that_cannot_be_copied_is_reported_before_anything_changes(place: R
 
 @pytest.mark.parametrize(("to", "error", "expected"), [(19, OperatorError, "offers no upgrade from 17.9 to 19"),
                                                    (16, InputError, "is on PostgreSQL 17.9")])  # fmt: skip
-def test_only_what_rds_offers(to: int, error: type[Exception], expected: str, place: Rehearsed) -> None:
+def test_only_versions_that_rds_offers_are_accepted(
+    to: int, error: type[Exception], expected: str, place: Rehearsed
+) -> None:
     with pytest.raises(error, match=expected):
         upgrade(place, to)
 
 
 def test_a_password_that_was_taken_over_in_vain_is_given_back(place: Rehearsed) -> None:
-    """As where RDS then refuses the copy, for a reason that nobody has foreseen."""
+    """RDS refuses the copy for an unforeseen reason after the password was taken over."""
     work = Upgrade(place)
     work.take_over_password(serving(place))
     assert "MasterUserSecret" not in serving(place)
@@ -218,7 +220,7 @@ def test_it_takes_over_by_its_name_with_every_row_and_may_be_interrupted_anywher
 
 
 def test_cloudformation_goes_on_managing_it(place: Rehearsed) -> None:
-    """In any order: with the file as it was, and with the new version in it."""
+    """The next deployment may have the old or the new version in the environment's file."""
     upgraded = serving(place)
     assert upgraded["EngineVersion"] == "18.3", "the test before has upgraded it"
     assert changed(place, MaxAllocatedStorage="200") == "UPDATE_COMPLETE"

@@ -62,7 +62,7 @@ def run(production: Account, into: Path, monkeypatch: pytest.MonkeyPatch) -> Ver
     return verified
 
 
-def test_what_would_be_tried_is_printed_as_documented(capsys: pytest.CaptureFixture[str]) -> None:
+def test_planned_checks_are_printed_as_documented(capsys: pytest.CaptureFixture[str]) -> None:
     explain(chosen(["weights"]), Console(file=io.StringIO()), as_json=True)
     (found,) = conforms("verify", capsys.readouterr().out)
     assert (found["check"], found["verdict"], found["seen"]) == ("weights", None, None)
@@ -213,7 +213,7 @@ def test_every_check_has_a_vendor_who_refutes_it() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_vendor_who_is_otherwise_is_found_out(
+def test_a_vendor_that_behaves_differently_is_detected(
     name: str, production: Account, run: Verify, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vendor, seen = OTHERWISE[name]

@@ -15,7 +15,7 @@ from template_policies.subnets import PUBLIC, route_tables, tiers
 class Acknowledged:
     reason: str
     holds: Callable[[Graph, Resource], bool]
-    """Of the resource with the finding: without it, the reason is none."""
+    """Whether the reason applies to the resource with the finding."""
 
 
 def _is_public_only(graph: Graph, route: Resource) -> bool:
@@ -92,7 +92,7 @@ def _is_behind_cloudflare(graph: Graph, balancer: Resource) -> bool:
 
 
 def _is_heard_again(graph: Graph, rule: Resource) -> bool:
-    """By a schedule, an alarm about deliveries, a queue, or the next release, which looks for itself."""
+    """Whether a schedule, an alarm on deliveries, a queue or the next release makes up for a lost event."""
     if rule.get("ScheduleExpression") is not None:
         return True
     for target in rule.items("Targets"):
@@ -154,10 +154,10 @@ ACKNOWLEDGED: Mapping[str, Acknowledged] = {
     ),
     "SecretsManagerRotationEnabled": Acknowledged("It is rotated by another stack, or changes otherwise.", _rotates),
     "SecretsManagerUsingKMSKey": Acknowledged(
-        "A key of our own is needed where another account reads; nobody outside of this one may.",
+        "A key of our own is needed only if another account reads; none may.",
         _is_read_in_the_account_only,
     ),
-    "S3BucketLoggingEnabled": Acknowledged("Nobody reads it but Cloudflare and roles of this account.", _is_private),
+    "S3BucketLoggingEnabled": Acknowledged("Only Cloudflare and roles of this account read it.", _is_private),
     "S3BucketReplicationEnabled": Acknowledged(
         "What is deleted comes back from its versions; the loss of a region is not among the promises.",
         _keeps_versions_or_expires,
@@ -175,7 +175,7 @@ ACKNOWLEDGED: Mapping[str, Acknowledged] = {
         "It can be restored to any second of the last 35 days.",
         _is("PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled", True),
     ),
-    "ALBWAFEnabled": Acknowledged("Cloudflare's is in front, and nobody comes past it.", _is_behind_cloudflare),
+    "ALBWAFEnabled": Acknowledged("Cloudflare's WAF is in front, and cannot be bypassed.", _is_behind_cloudflare),
     "ElastiCacheRedisClusterAutomaticBackup": Acknowledged(
         "Snapshots are kept as the file says; the rule wants fifteen days, of a cache.", _has_snapshots
     ),
@@ -309,10 +309,10 @@ CONTROL_TOWER: Mapping[str, Acknowledged] = {
         "Backups are kept as long as the file says; the rule wants a week.", ACKNOWLEDGED["RDSInBackupPlan"].holds
     ),
     "rds_instance_default_admin_check": Acknowledged(
-        "Its password is RDS's own, and nobody outside of the network reaches it.", _CLOSED
+        "RDS manages its password, and it cannot be reached from outside of the network.", _CLOSED
     ),
     "rds_instance_no_default_ports_check": Acknowledged(
-        "A port is no secret: nobody outside of the network reaches it.", _CLOSED
+        "A port is no secret: it cannot be reached from outside of the network.", _CLOSED
     ),
     "rds_instance_deletion_protection_enabled_check": ACKNOWLEDGED["RDSInstanceDeletionProtectionEnabled"],
     "rds_instance_multi_az_support_check": ACKNOWLEDGED["RDSMultiAZSupport"],
@@ -324,7 +324,7 @@ CONTROL_TOWER: Mapping[str, Acknowledged] = {
     ),
     "s3_bucket_versioning_enabled_check": ACKNOWLEDGED["S3BucketVersioningEnabled"],
     "s3_event_notifications_enabled_check": Acknowledged(
-        "Nobody waits for its events; those of media are set up by a function.", _is_private
+        "No function needs its events; a function sets up those of media.", _is_private
     ),
     "s3_lifecycle_policy_check": _ONE_FILE,
     "s3_version_lifecycle_policy_check": _ONE_FILE,

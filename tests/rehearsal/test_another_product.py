@@ -49,7 +49,7 @@ def loaded(environments: Path) -> dict[str, Environment]:
 
 @pytest.fixture(scope="module")
 def assembly(lived: tuple[RehearsalOutcome, str]) -> Path:
-    """As it was deployed."""
+    """The deployed cloud assembly."""
     return WORKSPACES / NAME / "cdk.out"
 
 

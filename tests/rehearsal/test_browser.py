@@ -32,7 +32,7 @@ from tests.browser import browser
 
 PAGE = Path(__file__).with_name("upload.html").read_bytes()
 ELSEWHERE = "elsewhere.example"
-# Of one connection, or of the body as this server has it already.
+# Hop-by-hop headers, and headers of the encoded body, which is decoded here.
 _NOT_PASSED_ON = {
     "connection",
     "keep-alive",
@@ -76,7 +76,7 @@ class Edge:
     def open(self, page: str, folder: Path, **parameters: str) -> dict[str, Any]:
         """What the page reports."""
         here = f"127.0.0.1:{urlsplit(self.url).port}"
-        # Nobody else is there, whom a browser asks by itself.
+        # No other server is reachable, which a browser would contact by itself.
         rules = ", ".join([*(f"MAP {name} {here}" for name in self.names), "MAP * ~NOTFOUND", "EXCLUDE 127.0.0.1"])
         words = [
             browser(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -134,7 +134,7 @@ def test_a_page_of_the_site_uploads_sees_and_deletes_a_picture(production: Accou
 
 
 def test_a_page_of_another_origin_can_neither_ask_nor_upload(production: Account, edge: Edge, tmp_path: Path) -> None:
-    """Not even with a URL that was signed for the site."""
+    """A URL that was signed for the site does not help."""
     api = urls(production)["api"]
     signed = edge.visitor.ask("POST", f"{api}/uploads?type=image/png&size=109").json()
     found = edge.open(ELSEWHERE, tmp_path, **urls(production), url=signed["url"])

@@ -309,7 +309,7 @@ def test_every_check_passes_at_first(production: Account) -> None:
 
 
 @pytest.mark.parametrize(("sabotage", "check"), SABOTAGE, ids=[each[0].__name__.strip("_") for each in SABOTAGE])
-def test_what_is_broken_fails_its_check(sabotage: Callable[[Account], None], check: str, production: Account) -> None:
+def test_each_sabotage_fails_its_check(sabotage: Callable[[Account], None], check: str, production: Account) -> None:
     assert has_passed(production, check)
     sabotage(production)
     assert not has_passed(production, check)

@@ -18,7 +18,7 @@ def guardians_folder(worker: psutil.Process) -> Path:
 
 
 def test_a_second_rehearsal_stays_away_and_an_interrupted_one_leaves_nothing_behind() -> None:
-    """In the middle of a deployment: functions, tasks, servers and the CDK CLI run."""
+    """It is interrupted during a deployment: functions, tasks, servers and the CDK CLI run."""
     process = rehearse("dev")
     give_up = time.monotonic() + 300
     wanted = {"postgres", "redis-server", "nginx", "node"}

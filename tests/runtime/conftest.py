@@ -91,7 +91,7 @@ class Edge:
     def over_invocations(
         self, asked: list[Mapping[str, Any]], invoke: Callable[[Api, Invocation], Result | None]
     ) -> Result:
-        """As Lambda does it: one invocation after the other, as long as each one asks for the next in `asked`."""
+        """Invokes the function as Lambda does: again as long as each invocation requests the next one in `asked`."""
         event: Mapping[str, Any] = {}
         while True:
             now = self.time.seconds

@@ -219,7 +219,7 @@ class SecretsManager:
         return {"SecretString": value}
 
     def begin(self, version: str, value: str | None = None) -> None:
-        """As Secrets Manager does before a rotation's first step, and before it tries a schedule."""
+        """Creates a pending version, as Secrets Manager does before a rotation's first step and a schedule's trial."""
         self.values[version], self.created[version] = value, self.now
         self.stages["AWSPENDING"] = version
 

@@ -1,4 +1,4 @@
-"""A site's domain at Amplify becomes available by records that nobody has to write."""
+"""A site's domain at Amplify: the function writes the DNS records that make it available."""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class Hosting:
         self.edge = edge
         self.edge.lambda_seconds = 900  # as the function has it
         self.slow_until = 0.0
-        """Until then no resolver knows any of the records."""
+        """Time until which no resolver has any of the records."""
         self.is_flattened = False
         """The site's name answers with addresses, as Cloudflare answers for the apex of a zone."""
         self.amplify = AmplifyHosting(self.cnames)
@@ -70,7 +70,7 @@ class Hosting:
         )
 
     def declare_names(self, *hosts: tuple[str, str, str]) -> None:
-        """As the edge's stack does: every name, for good and proxied."""
+        """Declares every name as the stack Edge does: permanent and proxied."""
         records = [
             {"name": name, "host": host, "type": "CNAME", "content": content, "proxied": True}
             for name, host, content in hosts
@@ -81,7 +81,7 @@ class Hosting:
 
 @pytest.fixture
 def hosting(edge: Edge) -> Hosting:
-    # In the way of nobody: these names are the product's own.
+    # They conflict with no one: these names belong to the product.
     for identity in [key for key, each in edge.zone.records.items() if each["name"] == HOST]:
         if edge.zone.records[identity]["type"] in ("A", "AAAA", "CNAME"):
             del edge.zone.records[identity]

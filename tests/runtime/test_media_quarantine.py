@@ -37,7 +37,7 @@ class S3:
 
 
 def detail(result: str, status: str = "COMPLETED") -> dict[str, Any]:
-    """As in the GuardDuty guide's samples."""
+    """The event's detail, as in the samples of the GuardDuty guide."""
     return {
         "schemaVersion": "1.0",
         "scanStatus": status,

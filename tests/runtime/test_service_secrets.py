@@ -68,7 +68,7 @@ def test_the_time_of_a_secrets_last_change_is_returned() -> None:
     assert last_change(Manager(jwt=PRESENT), "daadaar/jwt") == CHANGED
 
 
-def test_what_says_nothing_of_the_secret_is_no_answer() -> None:
+def test_a_failed_lookup_of_a_secret_is_an_error() -> None:
     manager = Manager()
     manager.missing = "ThrottlingException"
     with pytest.raises(ClientError, match="ThrottlingException"):

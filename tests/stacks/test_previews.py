@@ -14,7 +14,7 @@ DEV = load(["dev"])["dev"]
 
 
 def containers(templates: Templates, slot: int) -> dict[str, dict[str, Any]]:
-    """By the service's name and the container's."""
+    """A slot's containers, by the service's name and the container's."""
     return {
         f"{'api' if logical_id.startswith('Api') else 'frontend'}/{container['Name']}": container
         for logical_id, each in templates[f"dev/Preview{slot}"]["Resources"].items()
@@ -67,7 +67,7 @@ def test_nothing_runs_in_a_free_slot(slot: int, templates: Templates) -> None:
     images = {container["Image"]["Ref"] for container in containers(templates, slot).values()}
     assert images == {"ApiImage", "FrontendImage"}
     for kind in ("AWS::CloudWatch::Alarm", "AWS::ApplicationAutoScaling::ScalableTarget"):
-        assert not [each for each in template["Resources"].values() if each["Type"] == kind], "nobody is to be woken"
+        assert not [each for each in template["Resources"].values() if each["Type"] == kind], "no alarm may page"
 
 
 def test_each_name_is_in_dns_and_in_the_certificate(templates: Templates) -> None:

@@ -112,7 +112,7 @@ LOOSENED: dict[str, Callable[[dict[str, Any]], None]] = {
 
 
 @pytest.mark.parametrize("how", LOOSENED)
-def test_a_looser_trust_would_be_seen(how: str, templates: Templates) -> None:
+def test_a_looser_trust_policy_is_detected(how: str, templates: Templates) -> None:
     role = next(role for repository, _, role in roles(templates, "production") if repository == "daadaar/backend")
     policy = copy.deepcopy(role["AssumeRolePolicyDocument"])
     condition = policy["Statement"][0]["Condition"]
@@ -188,7 +188,7 @@ def test_a_pipeline_releases_its_own_service_and_nothing_else(name: str, templat
 
 
 @pytest.mark.parametrize("name", available())
-def test_this_repository_becomes_only_cdks_roles(name: str, templates: Templates) -> None:
+def test_this_repository_can_assume_only_cdks_roles(name: str, templates: Templates) -> None:
     delivery = load([name])[name].delivery
     become, *looks = statements(templates, name, delivery.repository, delivery.environment)
     assert become["Action"] == "sts:AssumeRole"

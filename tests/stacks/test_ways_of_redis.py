@@ -14,7 +14,7 @@ def alarms(templates: Templates) -> Iterator[tuple[str, dict[str, Any]]]:
         yield where, alarm["Properties"]
 
 
-def test_whichever_way_serves_is_watched_and_gated_and_the_others_stay_within_reach(every_redis: Templates) -> None:
+def test_only_the_redis_in_use_has_alarms_and_a_gate_and_all_stay_reachable(every_redis: Templates) -> None:
     resources = every_redis["dev/Redis"]["Resources"]
     about = {
         dimension["Value"]

@@ -1,4 +1,4 @@
-"""Cloudflare's numbers in CloudWatch: each window once and whole, whatever happens to the runs that carry it."""
+"""Cloudflare's analytics in CloudWatch: each window is published once and completely, whatever happens to a run."""
 
 import random
 from collections import defaultdict
@@ -27,16 +27,16 @@ Key = tuple[str, frozenset[tuple[str, str]], datetime]
 
 
 class Died(Exception):
-    """A run that was killed in the middle."""
+    """Simulates a run that is killed halfway."""
 
 
 @dataclass
 class CloudWatch:
-    """Adds up what it is given twice, as CloudWatch does."""
+    """Adds up values that are published twice, as CloudWatch does."""
 
     points: dict[Key, list[float]] = field(default_factory=lambda: defaultdict(list))
     dies: str | None = None
-    """`before` or `after` the next data are taken."""
+    """`before` or `after`: raises before or after it stores the next data."""
 
     def put_metric_data(self, *, Namespace: str, MetricData: list[dict[str, Any]]) -> None:  # noqa: N803
         assert Namespace == "Infra/Edge"
@@ -68,7 +68,7 @@ class CloudWatch:
 
     @property
     def windows(self) -> list[datetime]:
-        """Each as often as it was published."""
+        """Published windows; one that was published twice appears twice."""
         return [at for (name, _, at), found in self.points.items() if name == "Windows" for _ in found]
 
 
@@ -137,7 +137,7 @@ def it() -> Iterator[Setting]:
 
 
 def some(count: int, seed: int = 1, *, within: timedelta = timedelta(hours=1)) -> list[SampledRequest]:
-    """From the first minute on."""
+    """Random requests, beginning at START."""
     rolled = random.Random(seed)
     return [
         SampledRequest(
@@ -160,7 +160,7 @@ HIT = {"hit", "revalidated", "stale", "updating"}
 
 
 def is_exact(it: Setting, since: datetime = START) -> None:
-    """Every total is what the edge has seen, and no window is there twice, or left out."""
+    """Asserts that every total equals the edge's, and that no window is repeated or missing."""
     assert sorted(it.cloudwatch.windows) == sorted(set(it.cloudwatch.windows))
     first, last = min(it.cloudwatch.windows), max(it.cloudwatch.windows)
     assert len(it.cloudwatch.windows) == (last - first) // WINDOW + 1
@@ -180,7 +180,7 @@ def is_exact(it: Setting, since: datetime = START) -> None:
     assert it.cloudwatch.sum("ServedMediaBytes") == sum(each.size for each in served)
 
 
-def test_an_hour_is_published_as_it_was(it: Setting) -> None:
+def test_every_window_of_an_hour_is_published_exactly(it: Setting) -> None:
     it.traffic.requests = some(500)
     it.run(at=LAG + WINDOW)
     it.run_every(WINDOW, timedelta(hours=1) + 2 * LAG)
@@ -199,7 +199,7 @@ def test_security_events_are_counted_by_action_and_source(it: Setting) -> None:
     assert it.cloudwatch.sum("DdosEvents") == 2
 
 
-def test_ordinary_requests_that_a_rule_skips_or_logs_are_no_security_events(it: Setting) -> None:
+def test_skipped_and_logged_requests_are_not_security_events(it: Setting) -> None:
     kinds = ["skip"] * 6000 + ["log", "allow", "challengeSolved", "managedChallengeBypassed"]
     it.traffic.events = [Event(START + MINUTE, SITE, action, "firewallCustom") for action in kinds]
     it.traffic.events.append(Event(START + MINUTE, SITE, "jschallenge", "firewallCustom"))
@@ -208,14 +208,14 @@ def test_ordinary_requests_that_a_rule_skips_or_logs_are_no_security_events(it: 
     assert it.cloudwatch.sum("SecurityEvents", Action="skip", Source="firewallCustom") == 6000
 
 
-def test_a_window_without_traffic_is_published_as_such(it: Setting) -> None:
+def test_a_window_without_traffic_is_published_as_zero(it: Setting) -> None:
     it.run(at=LAG + WINDOW)
     assert it.cloudwatch.windows == [START]
     assert it.cloudwatch.sum("Requests", Host=SITE) == 0
-    assert not any(name.endswith("Percent") for name, _, _ in it.cloudwatch.points), "nothing of nothing is no share"
+    assert not any(name.endswith("Percent") for name, _, _ in it.cloudwatch.points), "no percentage without requests"
 
 
-def test_ratios_are_by_host(it: Setting) -> None:
+def test_hit_ratios_are_published_by_host(it: Setting) -> None:
     it.traffic.requests = [
         SampledRequest(START, MEDIA, "hit", 300),
         SampledRequest(START, MEDIA, "miss", 100),
@@ -227,8 +227,8 @@ def test_ratios_are_by_host(it: Setting) -> None:
     assert it.cloudwatch.sum("ByteHitPercent", Host=SITE) == 0
 
 
-def test_what_comes_in_late_is_waited_for(it: Setting) -> None:
-    """Up to the lag; nothing is asked for before it has passed."""
+def test_late_data_is_included(it: Setting) -> None:
+    """Data may be late by up to LAG; no window is requested earlier."""
     late = LAG - timedelta(seconds=1)
     it.traffic.requests = [SampledRequest(START + WINDOW - timedelta(seconds=1), SITE, late=late)] * 3
     it.passed = timedelta(0)
@@ -237,19 +237,19 @@ def test_what_comes_in_late_is_waited_for(it: Setting) -> None:
     assert it.cloudwatch.sum("Requests", Host=SITE) == 3
 
 
-def test_sampled_numbers_are_taken_as_the_estimates_that_they_are(it: Setting) -> None:
+def test_sampled_numbers_are_not_scaled_a_second_time(it: Setting) -> None:
     it.traffic.requests = [
         SampledRequest(START + each * timedelta(seconds=0.1), SITE, "hit", 10) for each in range(1000)
     ]
     it.traffic.every = 10
     it.run(at=LAG + WINDOW)
-    assert it.cloudwatch.sum("Requests", Host=SITE) == 1000, "scaled up by Cloudflare, and not once more"
+    assert it.cloudwatch.sum("Requests", Host=SITE) == 1000, "Cloudflare has scaled them already"
     assert it.cloudwatch.sum("EdgeBytes", Host=SITE) == 10_000
     assert it.cloudwatch.sum("SampleInterval") == 10
 
 
-def test_a_gap_is_made_up_for(it: Setting) -> None:
-    """Nobody ran for five hours."""
+def test_missed_runs_are_caught_up(it: Setting) -> None:
+    """No run took place for five hours."""
     it.traffic.requests = some(800, within=timedelta(hours=5))
     it.run(at=LAG + WINDOW)
     it.run(at=timedelta(hours=5, minutes=11))
@@ -257,7 +257,7 @@ def test_a_gap_is_made_up_for(it: Setting) -> None:
     assert len(it.cloudwatch.windows) == 61
 
 
-def test_what_is_too_old_for_the_plan_is_left_out_and_the_rest_is_not(
+def test_windows_beyond_the_plans_retention_are_skipped_and_later_ones_published(
     it: Setting, capsys: pytest.CaptureFixture[str]
 ) -> None:
     it.run(at=LAG + WINDOW)
@@ -271,7 +271,7 @@ def test_what_is_too_old_for_the_plan_is_left_out_and_the_rest_is_not(
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_run_that_dies_leaves_no_window_out_and_none_twice(it: Setting, when: str) -> None:
+def test_a_killed_run_neither_skips_nor_repeats_a_window(it: Setting, when: str) -> None:
     it.traffic.requests = some(400)
     it.run(at=LAG + WINDOW)
     it.cloudwatch.dies = when
@@ -279,7 +279,7 @@ def test_a_run_that_dies_leaves_no_window_out_and_none_twice(it: Setting, when: 
     with pytest.raises(Died):
         it.run()
     it.passed += MINUTE
-    assert it.run() == 0, "its claim may be of one that is still at work"
+    assert it.run() == 0, "the claim may belong to a run that is still working"
     it.run_every(WINDOW, timedelta(hours=1, minutes=15))
     is_exact(it)
 
@@ -303,7 +303,7 @@ def test_a_second_run_at_the_same_time_publishes_nothing(it: Setting) -> None:
     is_exact(it)
 
 
-def test_a_reader_that_is_overtaken_by_another_claim_is_refused(it: Setting) -> None:
+def test_a_run_overtaken_by_another_publishes_nothing(it: Setting) -> None:
     it.run(at=LAG + WINDOW)
     it.passed = timedelta(minutes=30)
     windows = it.bridge.windows
@@ -321,7 +321,7 @@ def test_a_reader_that_is_overtaken_by_another_claim_is_refused(it: Setting) -> 
     is_exact(it)
 
 
-def test_again_and_again_changes_nothing(it: Setting) -> None:
+def test_repeated_runs_change_nothing(it: Setting) -> None:
     it.traffic.requests = some(100)
     it.run(at=timedelta(minutes=30))
     before = {key: list(found) for key, found in it.cloudwatch.points.items()}
@@ -330,7 +330,7 @@ def test_again_and_again_changes_nothing(it: Setting) -> None:
     assert before == it.cloudwatch.points
 
 
-def test_a_page_that_may_not_be_all_is_asked_for_in_parts(it: Setting) -> None:
+def test_a_full_page_is_requested_again_in_smaller_ranges(it: Setting) -> None:
     it.traffic.requests = some(400)
     it.run(at=LAG + WINDOW)
     it.traffic.of_requests.page = it.traffic.of_events.page = 60
@@ -338,7 +338,7 @@ def test_a_page_that_may_not_be_all_is_asked_for_in_parts(it: Setting) -> None:
     is_exact(it)
 
 
-def test_more_kinds_than_a_page_in_one_window_is_an_error_and_no_lie(it: Setting) -> None:
+def test_more_groups_than_a_page_in_one_window_are_an_error(it: Setting) -> None:
     it.traffic.requests = [SampledRequest(START, SITE, "hit", status=200 + each) for each in range(20)]
     it.traffic.of_requests.page = 10
     with pytest.raises(TooManyGroups, match="10 groups"):
@@ -346,7 +346,7 @@ def test_more_kinds_than_a_page_in_one_window_is_an_error_and_no_lie(it: Setting
     assert it.cloudwatch.windows == []
 
 
-def test_a_plan_that_gives_less_time_at_once_is_asked_in_steps(it: Setting) -> None:
+def test_a_plans_longest_query_range_is_respected(it: Setting) -> None:
     it.traffic.requests = some(400)
     it.run(at=LAG + WINDOW)
     it.traffic.of_requests.longest = it.traffic.of_events.longest = timedelta(minutes=10)
@@ -354,7 +354,7 @@ def test_a_plan_that_gives_less_time_at_once_is_asked_in_steps(it: Setting) -> N
     is_exact(it)
 
 
-def test_a_plan_without_a_dataset_is_published_without(it: Setting) -> None:
+def test_without_security_events_in_the_plan_traffic_is_published(it: Setting) -> None:
     it.traffic.requests = some(100)
     it.traffic.events = [Event(START, SITE)]
     it.traffic.of_events.enabled = False
@@ -364,8 +364,8 @@ def test_a_plan_without_a_dataset_is_published_without(it: Setting) -> None:
     assert it.cloudwatch.sum("SecurityEvents") == 0
 
 
-def test_the_time_of_a_run_is_kept_to(it: Setting) -> None:
-    """What does not fit into one run is the next one's."""
+def test_a_run_stops_at_its_deadline(it: Setting) -> None:
+    """The next run publishes the remaining windows."""
     it.run(at=LAG + WINDOW)
     it.passed = timedelta(hours=1)
     assert it.run(seconds=0) == 0
@@ -385,7 +385,7 @@ FAULTS: dict[str, httpx.Response | Exception] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("which", [0, 1, 2])
-def test_a_fault_of_the_network_is_nothing_that_is_seen(fault: str, which: int) -> None:
+def test_network_faults_are_retried(fault: str, which: int) -> None:
     """A query changes nothing, so it is retried after any error."""
     asked: list[httpx.Request] = []
 
@@ -402,7 +402,7 @@ def test_a_fault_of_the_network_is_nothing_that_is_seen(fault: str, which: int) 
     it.run(at=LAG + WINDOW)
     assert len(asked) > which
     is_exact(it)
-    assert it.slept, "not at once"
+    assert it.slept, "the retry waits"
 
 
 def test_a_refusal_is_reported_without_the_token() -> None:
@@ -416,7 +416,7 @@ def test_a_refusal_is_reported_without_the_token() -> None:
     assert it.cloudwatch.windows == []
 
 
-def test_errors_in_the_answer_publish_nothing_and_the_next_run_does() -> None:
+def test_after_a_query_error_the_next_run_catches_up() -> None:
     answers = [httpx.Response(200, json={"data": None, "errors": [{"message": "rate limiter budget depleted"}]})]
     it = setting(lambda _: answers.pop() if answers else None)
     with pytest.raises(Refused, match="budget depleted"):
@@ -426,14 +426,14 @@ def test_errors_in_the_answer_publish_nothing_and_the_next_run_does() -> None:
     is_exact(it)
 
 
-def test_cloudflare_that_is_away_is_given_up_in_time() -> None:
+def test_an_unavailable_cloudflare_ends_the_run_in_time() -> None:
     it = setting(lambda _: httpx.Response(503, text="away"))
     with pytest.raises(Unavailable):
         it.run(at=LAG + WINDOW)
     assert it.cloudwatch.windows == []
 
 
-def test_a_zone_that_the_token_may_not_read_is_named(it: Setting) -> None:
+def test_a_missing_permission_of_the_token_is_named(it: Setting) -> None:
     stranger = Bridge(it.bridge.api, "0" * 32, [SITE])
     with pytest.raises(Refused, match="Zone Analytics Read"):
         stranger.limits()

@@ -86,7 +86,7 @@ class Stage:
 
 @contextmanager
 def collecting() -> Iterator[tuple[str, list[bytes]]]:
-    """Where CloudFormation waits for the answer."""
+    """Serves the URL at which CloudFormation waits for the answer."""
     bodies: list[bytes] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -184,7 +184,7 @@ SURVIVED: dict[str, tuple[list[tuple[str, Spoil]], float]] = {
 @pytest.mark.parametrize("document", [rules(cache_rule("a"), cache_rule("b")), records(api="x.net", www="y.net"),
                                       policy("a@example.com")], ids=["rules", "records", "notification"])  # fmt: skip
 @pytest.mark.parametrize("fault", SURVIVED)
-def test_a_passing_fault_is_survived(fault: str, document: dict[str, Any], stage: Stage) -> None:
+def test_transient_faults_are_retried(fault: str, document: dict[str, Any], stage: Stage) -> None:
     spoiled, seconds = SURVIVED[fault]
     if document["kind"] == "notifications":
         spoiled = [(where.replace("/zones", "/accounts"), spoil) for where, spoil in spoiled]
@@ -297,7 +297,7 @@ def test_a_delete_when_the_zone_is_gone_or_paused(stage: Stage) -> None:
     assert stage.ask("Delete", rules(), made.physical_id).status == "SUCCESS"
 
 
-def test_a_delete_of_what_was_never_created_touches_nothing(stage: Stage) -> None:
+def test_a_delete_after_a_failed_create_touches_nothing(stage: Stage) -> None:
     assert stage.ask("Delete", rules(cache_rule("a")), "never-created:x").status == "SUCCESS"
     assert stage.edge.simulator.calls == []
 
@@ -339,20 +339,20 @@ def test_too_little_time_is_reported_before_it_runs_out(stage: Stage) -> None:
     assert (answer.status, "no time is left" in answer.reason) == ("FAILED", True)
 
 
-def test_everything_as_strings_as_cloudformation_has_it(stage: Stage) -> None:
+def test_numbers_and_booleans_survive_cloudformations_strings(stage: Stage) -> None:
     """The document is one string, so its numbers and booleans arrive as what they are."""
     stage.ask("Create", rules(cache_rule("a")))
     (rule,) = [each for each in stage.edge.zone.rulesets[CACHE]["rules"] if each["ref"] == "production.a"]
     assert rule["action_parameters"] == {"cache": True, "edge_ttl": {"mode": "override_origin", "default": 2592000}}
 
 
-def test_connection_refused_for_ever(stage: Stage) -> None:
+def test_a_refused_connection_fails_after_its_retries(stage: Stage) -> None:
     stage.edge.base_url = "http://127.0.0.1:9/client/v4"
     answer = stage.ask("Create", rules(cache_rule("a")))
     assert (answer.status, "ConnectError, 8 times" in answer.reason) == ("FAILED", True)
 
 
-def test_the_answer_is_delivered_though_its_receiver_stumbles(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
+def test_delivery_of_the_answer_is_retried(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
     from infra_runtime import custom_resource
 
     monkeypatch.setattr(custom_resource, "_ANSWER_WAITS", (0, 0))
@@ -381,7 +381,7 @@ def test_no_more_than_four_requests_a_second_in_the_long_run(edge: Edge) -> None
 
 
 def test_another_environment_writes_into_the_phase_at_the_same_time(stage: Stage, http: httpx.Client) -> None:
-    """Between our look and our write, staging opens the phase, or adds a rule behind which ours was to stand."""
+    """Between our read and our write, staging creates the phase's ruleset, or adds a rule that ours would follow."""
     staging = new_edge(lambda _: http)
     staging.base_url, staging.time = stage.edge.base_url, stage.edge.time
     phase = "http_ratelimit"

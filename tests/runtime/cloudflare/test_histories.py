@@ -170,7 +170,7 @@ class Histories(RuleBasedStateMachine):
         self.edge.simulator.lag = lag
 
     def _ask(self, kind: str, document: dict[str, Any], physical_id: str | None = None) -> Any:
-        """As CloudFormation would: what cannot be done is said, and whatever was begun is rolled back."""
+        """Sends a request as CloudFormation does: reports a failure, and rolls back what was begun."""
         try:
             return self.edge.ask(kind, document, physical_id)
         except Exception as error:
@@ -207,7 +207,7 @@ class Histories(RuleBasedStateMachine):
         self.faulty.planned.clear()
         if failed:
             self.edge.ask("Delete", document, physical_id)
-        # Settings that were put back may not show yet: nobody declares them again within the minute.
+        # Restored settings may not be visible yet: no deployment declares them again within a minute.
         self.edge.time.sleep(self.edge.simulator.lag)
 
     @precondition(lambda self: self.declared)

@@ -219,7 +219,7 @@ def targets(draw: st.DrawFn) -> RedisTarget:
 
 
 @given(targets())
-def test_what_is_composed_is_read_back(target: RedisTarget) -> None:
+def test_a_composed_url_is_parsed_back_unchanged(target: RedisTarget) -> None:
     assert parse(target.url()) == target
 
 
@@ -316,6 +316,6 @@ def test_a_hundred_thousand_inputs_raise_nothing_else_and_leak_nothing(ioredis_r
         if target.form == "single" and not overrides and "?" not in url:
             lowered = re.sub(r"^rediss?", lambda scheme: scheme[0].lower(), url, flags=re.IGNORECASE)
             _agree(target, lowered, ioredis_reads(lowered))
-    # From a fixed list, whatever comes in: nothing of a value is ever in a message.
+    # Messages are from a fixed list, whatever the input: no message contains a part of a value.
     assert len(messages) < 60
     assert taken > FUZZED / 100, "the fuzzer has lost its way"

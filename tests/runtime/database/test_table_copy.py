@@ -77,7 +77,7 @@ def connected(server: Postgres, database: str, login: Login | None = None) -> Co
 
 @pytest.fixture
 def target(server: Postgres) -> Iterator[Connection]:
-    """With what the product's migrations have made there, and the table lost."""
+    """A database with the schema of the product's migrations, without the lost table."""
     with connected(server, "app") as connection:
         connection.execute(f"set role {OWNER}")
         connection.execute("create type public.mood as enum ('glad', 'sad')")
@@ -165,7 +165,7 @@ def test_many_short_calls_and_one_that_is_killed_copy_each_row_once(
     assert (rows, total) == whole[:2]
 
 
-def test_what_the_other_database_does_not_take_is_named(server: Postgres, target: Connection) -> None:
+def test_parts_of_a_table_that_cannot_be_copied_are_named(server: Postgres, target: Connection) -> None:
     target.execute("drop sequence public.orders_number_seq")
     try:
         (value,) = copy(server).lacking
@@ -209,7 +209,7 @@ def test_nothing_is_overwritten_and_two_copies_are_not_mixed(server: Postgres, t
         ("create unlogged table other (id int)", "public.other is partitioned, unlogged, or no table"),
     ],
 )
-def test_what_has_no_rows_of_its_own_is_refused(made: str, expected: str, server: Postgres) -> None:
+def test_only_plain_tables_are_copied(made: str, expected: str, server: Postgres) -> None:
     with (
         connected(server, "restored") as source,
         connected(server, "app") as target,

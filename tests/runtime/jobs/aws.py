@@ -1,4 +1,4 @@
-"""As much of DynamoDB, ECS and CloudWatch Logs as jobs ask for, in memory, refusing what AWS refuses."""
+"""In-memory DynamoDB, ECS and CloudWatch Logs with the calls that jobs need; they refuse what AWS refuses."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -158,7 +158,7 @@ class Ecs:
         ]}}  # fmt: skip
 
     def end(self, arn: str, code: int | None = 0, **more: Any) -> dict[str, Any]:
-        """The task as ECS's event has it."""
+        """The task in ECS's event."""
         found = {"stoppedReason": "Essential container in task exited", "stopCode": "EssentialContainerExited"}
         task = {**found, **self.tasks[arn], "lastStatus": "STOPPED", "desiredStatus": "STOPPED", **more}
         task["containers"] = [
@@ -175,7 +175,7 @@ class Logs:
     def __init__(self) -> None:
         self.lines: dict[tuple[str, str], list[str]] = {}
         self.late = self.absent = 0
-        """For so many looks, a stream is there without lines, or is not there at all."""
+        """Number of reads for which a stream has no lines yet, or does not exist yet."""
 
     def get_log_events(self, *, limit: int, **stream: Any) -> dict[str, Any]:
         key = stream["logGroupName"], stream["logStreamName"]

@@ -40,7 +40,7 @@ def documents(capsys: pytest.CaptureFixture[str]) -> Documents:
 
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Nobody waits; how long they would have is noted, and passes on the clock."""
+    """Replaces sleeping: records the seconds and advances the clock."""
     found: list[float] = []
     real = time.monotonic
     monkeypatch.setattr(time, "sleep", found.append)
@@ -71,9 +71,7 @@ def test_the_operators_question_is_answered_and_not_measured(
     assert documents() == []
 
 
-def test_what_is_in_redis_is_counted_by_prefix(
-    server: Server, url: Callable[[str], None], documents: Documents
-) -> None:
+def test_keys_in_redis_are_counted_by_prefix(server: Server, url: Callable[[str], None], documents: Documents) -> None:
     client = server.client()
     for prefix, count, seconds in (("ratelimit:", 7, 60), ("csrf:", 3, 86400), ("session:", 2, 60), ("stray", 4, None)):
         for number in range(count):
@@ -126,9 +124,7 @@ def test_a_cluster_is_counted_whole(six_nodes: list[Server], url: Callable[[str]
     assert found["KeysRatelimit"] == 1 + 2 + 3
 
 
-def test_no_inventory_is_better_than_half_of_one(
-    server: Server, url: Callable[[str], None], documents: Documents
-) -> None:
+def test_a_failed_inventory_publishes_nothing(server: Server, url: Callable[[str], None], documents: Documents) -> None:
     server.kill()
     url(of(server))
     assert monitor.handler({"inventory": True}, None) is None
@@ -146,7 +142,7 @@ def test_no_inventory_is_better_than_half_of_one(
         (200, {"connected": "yes"}, 0, None),
     ],
 )
-def test_what_the_service_says_counts(
+def test_the_services_own_report_counts(
     *,
     status: int,
     body: Any,
@@ -177,7 +173,7 @@ def verify(kind: Any = "Create", *, seconds: float = 60) -> str:
 
 @pytest.fixture
 def deployable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As if a server without TLS were one with it: that TLS is asked for has a test of its own."""
+    """Accepts a server without TLS; another test checks that TLS is required."""
     monkeypatch.setattr(monitor, "require_deployable", lambda target: None)
     yield
 
@@ -216,6 +212,6 @@ def test_the_gate_does_not_try_what_must_not_be_deployed(
     assert slept == []
 
 
-def test_what_goes_is_not_asked(url: Callable[[str], None]) -> None:
+def test_a_deletion_does_not_check_the_service(url: Callable[[str], None]) -> None:
     url("https://h")
     assert verify("Delete") == "redis/main"

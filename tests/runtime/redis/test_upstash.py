@@ -114,7 +114,7 @@ def test_a_queue_evicts_nothing_and_a_cache_that_becomes_one_stops(world: World)
     assert world.ours[0]["eviction"] is False
 
 
-def test_a_database_comes_changes_and_goes(world: World) -> None:
+def test_a_database_is_created_updated_and_deleted(world: World) -> None:
     identity = world.asks("Create", read_regions=["us-east-1"])
     assert identity == f"upstash/{NAME}"
     (database,) = world.ours
@@ -197,7 +197,7 @@ def test_a_database_that_never_gets_active_is_reported_in_time(world: World) -> 
     assert world.ours == []
 
 
-def test_what_was_deleted_by_hand_is_made_anew(world: World) -> None:
+def test_a_database_deleted_by_hand_is_created_again(world: World) -> None:
     identity = world.asks("Create")
     world.simulator.databases.pop(world.ours[0]["database_id"])
     first = world.manager.value
@@ -232,7 +232,7 @@ def test_an_outage_of_upstash_is_reported_and_retried(world: World) -> None:
         world.asks("Delete", f"upstash/{NAME}")
 
 
-def test_what_tasks_could_not_reach_is_refused(world: World) -> None:
+def test_a_database_on_a_port_closed_to_tasks_is_refused(world: World) -> None:
     world.simulator.start = lambda name, password: ("db.upstash.example", 30_000)
     with pytest.raises(PartlyCreated, match="listens on port 30000"):
         world.asks("Create")

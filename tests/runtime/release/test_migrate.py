@@ -194,7 +194,7 @@ def tables(database: Database) -> set[str]:
 # -- the task
 
 
-def test_drizzle_kit_by_its_own_words(tasks: Tasks, database: Database) -> None:
+def test_drizzle_kit_migrates_and_repeats_without_changes(tasks: Tasks, database: Database) -> None:
     answer, done = migrated(tasks, database, DRIZZLE_KIT)
     assert (answer, done["exit"], done["breaks"]) == ("SUCCEEDED", 0, [])
     assert done["before"] != done["after"]
@@ -253,7 +253,7 @@ def test_a_deployment_that_is_no_release_writes_nothing(ledger: Ledger, database
 
 
 @pytest.mark.parametrize("how", ["another image", "no capacity", "no such revision"])
-def test_what_cannot_be_begun_is_raised(how: str, ledger: Ledger, database: Database) -> None:
+def test_a_migration_that_cannot_start_raises_an_error(how: str, ledger: Ledger, database: Database) -> None:
     ecs, event = Ecs(), EVENT
     if how == "another image":
         ecs.migrated_image = OLD
@@ -447,7 +447,7 @@ FAULTS: dict[str, tuple[Sequence[str], str]] = {
         ("create table a (id int)", "insert into a values (1), (1)", "create unique index on a (id)"),
         "could not create unique index"),
     "it may not": (("create role somebody",), "permission denied"),
-    "the table is not there": (("alter table nobody add x int",), "does not exist"),
+    "the table is not there": (("alter table missing add x int",), "does not exist"),
     "it is there already": (("create table a (id int)", "create table a (id int)"), "already exists"),
     "somebody holds the table": (("alter table held add x int",), "lock timeout"),
     "a statement takes too long": (("set local statement_timeout = 50; select pg_sleep(5)",), "statement timeout"),
@@ -455,7 +455,7 @@ FAULTS: dict[str, tuple[Sequence[str], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_goes_wrong_in_the_database_leaves_it_as_it_was(
+def test_a_migration_that_fails_leaves_the_database_as_it_was(
     fault: str, tasks: Tasks, database: Database, image: Callable[..., Path]
 ) -> None:
     migrations, reason = FAULTS[fault]
@@ -474,14 +474,14 @@ def test_what_goes_wrong_in_the_database_leaves_it_as_it_was(
 @pytest.mark.parametrize(
     ("command", "code"), [(("sh", "-c", "echo why; exit 7"), 7), (("sh", "-c", "echo why; kill -9 $$"), 137)]
 )
-def test_a_command_that_fails_is_a_no_with_its_last_lines(
+def test_a_failing_command_fails_the_hook_with_its_last_lines(
     command: Sequence[str], code: int, tasks: Tasks, database: Database
 ) -> None:
     answer, found = migrated(tasks, database, command)
     assert (answer, found["exit"], found["lines"]) == ("FAILED", code, ["why"])
 
 
-def test_what_takes_too_long_is_stopped(tasks: Tasks, database: Database) -> None:
+def test_a_migration_beyond_its_time_limit_is_stopped(tasks: Tasks, database: Database) -> None:
     answer, found = migrated(tasks, database, ("sleep", "60"), seconds=1)
     assert (answer, found["exit"], found["reason"]) == ("FAILED", 124, "the command took too long")
     assert tasks.alive == []
@@ -517,8 +517,8 @@ def test_a_database_that_is_away_when_it_has_ended_is_waited_for(
     assert recorded(ledger)["before"] != recorded(ledger)["after"]
 
 
-def test_and_not_for_ever(tasks: Tasks, ledger: Ledger, database: Database) -> None:
-    """What may have been broken has to be taken for broken."""
+def test_a_database_that_stays_away_counts_as_broken(tasks: Tasks, ledger: Ledger, database: Database) -> None:
+    """It gives up after ten minutes, and what the migration changed counts as broken."""
     tasks.command = ("psql", "-qc", "create table a (id int)")
     status(hook(tasks, ledger, database))
     _until(lambda: not tasks.alive)
@@ -529,7 +529,7 @@ def test_and_not_for_ever(tasks: Tasks, ledger: Ledger, database: Database) -> N
     assert recorded(ledger)["breaks"][0].startswith("unknown: ")
 
 
-def test_a_task_that_never_ran_is_a_no(ledger: Ledger, database: Database) -> None:
+def test_a_task_that_never_ran_fails_the_hook(ledger: Ledger, database: Database) -> None:
     ecs = Ecs()
     status(hook(ecs, ledger, database))
     ecs.end(None, "CannotPullContainerError: not found")
@@ -584,7 +584,7 @@ def test_readers_wait_no_longer_than_the_lock_time_out(
             each.join()
     assert "lock timeout" in "\n".join(recorded(ledger)["lines"])
     blocked = [each for each in waits if each > LOCK_MS / 1000 / 2]
-    assert blocked, "nobody ever waited: this shows nothing"
+    assert blocked, "no reader ever waited: this shows nothing"
     # The server ends the wait after 200 ms; 50 ms more are allowed for everything else (on a quiet machine it is 3).
     # The median, as a busy machine may keep any single reader longer.
     assert statistics.median(blocked) <= (LOCK_MS + 50) / 1000, f"{max(blocked) * 1000:.0f} ms at most"
@@ -592,7 +592,7 @@ def test_readers_wait_no_longer_than_the_lock_time_out(
     assert p99 <= (LOCK_MS + 50) / 1000, f"p99 {p99 * 1000:.0f} ms of {len(waits)}"
 
 
-def test_what_the_tool_has_skipped_is_a_no_that_names_it(tasks: Tasks, database: Database) -> None:
+def test_skipped_migrations_fail_the_hook_and_are_named(tasks: Tasks, database: Database) -> None:
     def skips(image: str, connection: Connection) -> list[str]:
         assert (image, connection.info.dbname) == (IMAGE, database.name)
         return ["0007_late", "0008_later"]

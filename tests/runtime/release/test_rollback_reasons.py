@@ -1,4 +1,4 @@
-"""The reason of a rollback, so complete that nobody has to look elsewhere."""
+"""The reason of a rollback is complete: the ledger has all that one needs to know."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta

@@ -101,7 +101,7 @@ def test_a_denial_is_worded_as_aws_words_it(role: Client) -> None:
         ("describe_service_deployments", {"serviceDeploymentArns": [DEPLOYMENT]}, f"{ARN}:service-deployment/*"),
     ],
 )
-def test_what_belongs_to_a_service_is_read_with_the_service_only(
+def test_reading_a_services_deployments_needs_permission_on_the_service(
     call: str, named: dict[str, Any], statement_on: str, role: Client
 ) -> None:
     action = "ecs:" + "".join(word.capitalize() for word in call.split("_"))
@@ -277,7 +277,7 @@ def _why_it_stopped(url: str, name: str, image: str, repository: str, actions: l
 
 
 def test_who_updates_a_stack_reads_the_bootstrap_version(url: str, role: Client) -> None:
-    """Not settled (aws-cdk #10083, #20959); the emulator takes the answer that needs more."""
+    """Reports disagree (aws-cdk #10083, #20959); the emulator demands the stricter permission."""
     client(url, "ssm").put_parameter(Name="/cdk-bootstrap/q/version", Value="30", Type="String")
     parameter = {"Type": "AWS::SSM::Parameter::Value<String>", "Default": "/cdk-bootstrap/q/version"}
     topic = {"Topic": {"Type": "AWS::SNS::Topic"}}
@@ -396,7 +396,7 @@ def _arrives(url: str, queue: str) -> bool:
 
 
 @pytest.mark.parametrize(("condition", "arrives"), [({}, True), (_OWN_ACCOUNT, False)], ids=["free", "own account"])
-def test_eventbridge_tells_a_key_nothing_of_its_account(condition: dict[str, Any], arrives: bool, url: str) -> None:
+def test_eventbridge_sends_no_source_account_to_a_key(condition: dict[str, Any], arrives: bool, url: str) -> None:
     name = f"events-{arrives}"
     topic, queue = _topic(url, name, "events.amazonaws.com", condition)
     events = client(url, "events")
@@ -411,7 +411,7 @@ def test_eventbridge_tells_a_key_nothing_of_its_account(condition: dict[str, Any
     [(_OWN_ACCOUNT, True), ({"StringEquals": {"aws:SourceAccount": "444455556666"}}, False)],
     ids=["own account", "another account"],
 )
-def test_an_alarm_tells_its_account(condition: dict[str, Any], arrives: bool, url: str) -> None:
+def test_an_alarm_sends_its_source_account(condition: dict[str, Any], arrives: bool, url: str) -> None:
     name = f"alarm-{arrives}"
     topic, queue = _topic(url, name, "cloudwatch.amazonaws.com", condition)
     cloudwatch = client(url, "cloudwatch")

@@ -140,7 +140,7 @@ def test_a_healthy_task_is_distinguished_from_one_without_a_health_check_yet(ser
 
 
 def test_without_a_health_check_a_task_that_runs_is_good_enough_and_is_replaced_when_it_ends(service: Service) -> None:
-    """As aws/containers-roadmap #1206 complains."""
+    """Reported in aws/containers-roadmap #1206."""
     assert service.deploy("sleep 1; exit 7") == "CREATE_COMPLETE"
     service.wait(lambda: len(service.tasks("STOPPED")) >= 2)
     ended = [service.task(arn) for arn in service.tasks("STOPPED")]
@@ -215,7 +215,7 @@ def test_events_that_match_a_rule_are_written_into_its_log_group(running: Emulat
 
 
 def test_request_metrics_do_not_create_another_bucket(running: Emulator) -> None:
-    """As where an environment adopts a bucket, and its function asks for request metrics."""
+    """An environment adopts a bucket, and its function turns request metrics on."""
     s3 = client(running, "s3")
     s3.create_bucket(Bucket="counted", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     output = s3.put_bucket_metrics_configuration(Bucket="counted", Id="all", MetricsConfiguration={"Id": "all"})

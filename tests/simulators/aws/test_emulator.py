@@ -64,7 +64,7 @@ def refusal(cloudformation: Any, request: pytest.FixtureRequest) -> Refusal:
 
 
 def test_a_layer_that_was_pushed_is_read_by_its_url(aws: Callable[[str], Any]) -> None:
-    """As anybody does who has the URL, without a signature of their own."""
+    """Whoever has the URL can read it, without a signature."""
     ecr = aws("ecr")
     repository = ecr.create_repository(repositoryName="layers")["repository"]["repositoryUri"]
     content = io.BytesIO()
@@ -262,7 +262,7 @@ def test_a_log_group_without_a_name_begins_with_its_stack_and_keeps_its_name(clo
 
 
 def test_elasticache_keeps_the_last_two_tokens_until_one_is_set(refusal: Refusal, aws: Callable[[str], Any]) -> None:
-    """In a real Redis. "SET - allowed only after ROTATE" (ElastiCache API reference, ModifyReplicationGroup)."""
+    """With a real Redis. "SET - allowed only after ROTATE" (ElastiCache API reference, ModifyReplicationGroup)."""
     old, new = "old-token-of-sixteen", "new-token-of-sixteen"
     group = {
         "ReplicationGroupId": "tokens", "ReplicationGroupDescription": "tokens", "Engine": "valkey", "Port": 6379,
