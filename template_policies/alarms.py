@@ -16,7 +16,7 @@ METRICS = ("MetricName", "Namespace", "Dimensions", "Period", "Statistic", "Exte
 
 
 def severity(alarm: Resource) -> str:
-    """As its description begins."""
+    """The severity with which the alarm's description begins."""
     return str(alarm.get("AlarmDescription")).partition(":")[0].lower()
 
 
@@ -49,7 +49,7 @@ def asked_by_a_composite(graph: Graph) -> set[str]:
 
 
 def metrics(alarm: Resource) -> Iterator[dict[str, Any]]:
-    """(namespace, name, dimensions …) of each metric that it looks at, as `MetricStat` has it."""
+    """(namespace, name, dimensions …) of each metric that the alarm evaluates, as in `MetricStat`."""
     if alarm.get("MetricName") is not None:
         yield {
             "Namespace": alarm.get("Namespace"),

@@ -13,7 +13,7 @@ def containers(task: Resource) -> list[dict[str, Any]]:
 
 
 def main_container(task: Resource) -> dict[str, Any]:
-    """Of the product; empty when there is none."""
+    """The container that runs the product's image; empty if there is none."""
     return next((each for each in containers(task) if each.get("Name") != PREPARES), {})
 
 

@@ -11,7 +11,7 @@ from config import Environment
 
 Template = Mapping[str, Any]
 Templates = Mapping[str, Template]
-"""By the name of the stack, without its environment's: "Data"."""
+"""Templates by the stack's name without the environment: "Data"."""
 IN_SUB = re.compile(r"\$\{([^!}][^}]*)\}")
 # What stands beside a resource's properties. Everything else that a policy names is a property.
 ATTRIBUTES = ("Condition", "DeletionPolicy", "DependsOn", "Metadata", "UpdateReplacePolicy")
@@ -119,7 +119,7 @@ class Graph:
 
     @cached_property
     def resources(self) -> Mapping[tuple[str, str], Resource]:
-        """By stack and logical id."""
+        """Resources by stack and logical id."""
         return {
             (stack, logical_id): Resource(self, stack, logical_id, raw)
             for stack, template in self.templates.items()
@@ -176,7 +176,7 @@ class Graph:
         ]
 
     def missing(self, kind: str, message: str, *, stack: str) -> Violation:
-        """Of a resource that should be somewhere."""
+        """The violation of a stack that lacks a resource."""
         return Violation(stack, "", kind, message)
 
     def target(self, stack: str, value: Any) -> Resource | None:
@@ -245,7 +245,7 @@ def shown_or(found: Mapping[str, Any]) -> str:
 
 
 def number(value: Any) -> float | None:
-    """Also of the texts in which CloudFormation has numbers."""
+    """A number, or a text that contains one, as CloudFormation allows; otherwise None."""
     try:
         return None if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):

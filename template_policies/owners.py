@@ -14,7 +14,7 @@ class Owner:
     name: str
     service: Service
     slot: int | None
-    """Of a preview."""
+    """Slot of a preview; None for a service of the environment itself."""
     host: str | None
 
 

@@ -40,7 +40,7 @@ class Failure(Enum):
 @dataclass(frozen=True, kw_only=True)
 class Policy:
     name: str
-    """Of its module: "database_is_private"."""
+    """Name of its module: "database_is_private"."""
     sentence: str
     reason: str
     failure: Failure
@@ -89,5 +89,5 @@ def policies() -> tuple[Policy, ...]:
 
 
 def violations(graph: Graph) -> list[Violation]:
-    """Of every policy, in their order."""
+    """Violations of every policy, in the policies' order."""
     return [found for each in policies() for found in each.violations(graph)]

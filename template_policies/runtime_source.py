@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGE = "infra_runtime"
 _ROOT = Path(__file__).resolve().parents[1] / "runtime"
-# Lambda's Python has it.
+# Lambda's Python runtime includes it.
 _PROVIDED = {*sys.stdlib_module_names, "boto3", "botocore"}
 
 
@@ -60,7 +60,7 @@ def needs_libraries(module: str) -> bool:
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:
-    """Of the module itself, at its import."""
+    """Modules that are imported at the top level."""
     for node in tree.body:
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)

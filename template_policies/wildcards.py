@@ -87,10 +87,10 @@ PATTERNS: Mapping[str, tuple[str, ...]] = {
     "cloudformation:DetectStackResourceDrift": (_STACK,),
     "cloudformation:GetTemplate": (_STACK,),
     "cloudformation:UpdateStack": (_STACK,),
-    # The condition has the tag of the one list that is ours.
+    # The condition requires the tag of our prefix list.
     "ec2:CreateManagedPrefixList": (_PREFIX_LIST,),
     "ec2:CreateTags": (_PREFIX_LIST, _NETWORK_LIST),
-    # Of AWS FIS, which makes and deletes them (docs/adr/0037).
+    # AWS FIS creates and deletes these network ACLs (docs/adr/0037).
     "ec2:CreateNetworkAcl": (_NETWORK_LIST,),
     "ec2:CreateNetworkAclEntry": (_NETWORK_LIST,),
     "ec2:DeleteNetworkAcl": (_NETWORK_LIST,),

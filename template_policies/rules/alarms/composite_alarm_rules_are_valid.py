@@ -26,15 +26,15 @@ def check(graph: Graph) -> Iterator[Violation]:
         rule = each.text(each.get("AlarmRule", ""))
         asked = re.findall(r'ALARM\("?(.*?)"?\)', rule)
         if not 1 <= len(asked) <= 100:
-            yield each.violation("AlarmRule", f"asks for {len(asked)} alarms, must be 1 to 100")
+            yield each.violation("AlarmRule", f"refers to {len(asked)} alarms, must refer to 1 to 100")
         for name in asked:
             place = name[1:-1].removesuffix(".Arn").partition("/") if name.startswith("{") else None
             if place is not None and (place[0], place[2]) not in graph.resources:
-                yield each.violation("AlarmRule", f"asks for {name}, which is not there")
+                yield each.violation("AlarmRule", f"refers to {name}, which does not exist")
         if each.get("ActionsSuppressor") is not None:
             by = each.target("ActionsSuppressor")
             if by is None or by.type != COMPOSITE or "Users" not in by.logical_id:
-                yield each.violation("ActionsSuppressor", "must be the composite of what users feel")
+                yield each.violation("ActionsSuppressor", "must be the composite alarm about users")
             yield from each.expect_between("ActionsSuppressorWaitPeriod", 60, 600)
             yield from each.expect_between("ActionsSuppressorExtensionPeriod", 60, 1800)
         elif any(name in each.logical_id for name in ("Looming", "Delayed")):

@@ -1,4 +1,4 @@
-"""An alarm reads a published metric of what is there, with the statistic, period and silence that fit it."""
+"""An alarm reads an existing metric, with the statistic, period and treatment of missing data that fit it."""
 
 import json
 import re
@@ -120,7 +120,7 @@ _NAMES = {
 
 @policy(
     reason="An alarm on a misspelt metric, on another environment's database, or on the average of a count never "
-    "rings; with a longer period it rings an hour later.",
+    "fires; with a longer period it fires an hour later.",
     failure=Failure.UNOBSERVED,
     reads={
         ALARM: (*METRICS, "TreatMissingData"),
@@ -135,15 +135,15 @@ def check(graph: Graph) -> Iterator[Violation]:
     }
     for alarm in graph.of(ALARM):
         if not list(metrics(alarm)):
-            yield alarm.violation("MetricName", "is missing: it looks at nothing")
+            yield alarm.violation("MetricName", "is missing: the alarm reads no metric")
         periods_in_use = {each.get("Period") for each in metrics(alarm)}
         if len(periods_in_use) > 1:
-            yield alarm.violation("Metrics", f"are of {short(sorted(map(str, periods_in_use)))}, must be of one period")
+            yield alarm.violation("Metrics", f"have periods {short(sorted(map(str, periods_in_use)))}, must have one")
         seen = set()
         for each in metrics(alarm):
             series = json.dumps(each, sort_keys=True)
             if series in seen:
-                yield alarm.violation("Metrics", f"have {each.get('MetricName')} twice: another one is not looked at")
+                yield alarm.violation("Metrics", f"have {each.get('MetricName')} twice: another metric is not read")
             seen.add(series)
             path = "Metrics" if alarm.get("MetricName") is None else ""
             # A metric filter has no dimensions: its namespace ends with the environment.

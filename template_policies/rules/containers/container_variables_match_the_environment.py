@@ -69,9 +69,9 @@ def check(graph: Graph) -> Iterator[Violation]:
                 yield task.violation(f"{PATH}.{name}.Environment", f"has {short(each)}, must have name and value")
         group = graph.target(task.stack, container.get("LogConfiguration", {}).get("Options", {}).get("awslogs-group"))
         if group is not None and logs.setdefault(group.where, task.where) != task.where:
-            yield task.violation(f"{PATH}.{name}.LogConfiguration", f"logs where {logs[group.where]} does")
+            yield task.violation(f"{PATH}.{name}.LogConfiguration", f"uses the log group of {logs[group.where]}")
         if group is not None and group.where in of_functions:
-            yield task.violation(f"{PATH}.{name}.LogConfiguration", "logs where a function does")
+            yield task.violation(f"{PATH}.{name}.LogConfiguration", "uses a function's log group")
         if own is not None and _BESIDE.search(task.logical_id):
             expected = plain_of.get((own.name, own.slot), {})
             different = {key for key in {*plain, *expected} if plain.get(key) != expected.get(key)} - _OWN_TO_EACH
@@ -98,7 +98,7 @@ def check(graph: Graph) -> Iterator[Violation]:
 
 
 def _as_declared(graph: Graph, task: Resource, own: Owner) -> Iterator[Violation]:
-    """Of a task that serves: what the environment's file says."""
+    """Compares a service's task with the environment's file."""
     environment, container = graph.environment, main_container(task)
     path, plain = f"{PATH}.{container.get('Name')}.Environment", variables(container)
     keep_alive = number(plain.get("KEEP_ALIVE_TIMEOUT"))

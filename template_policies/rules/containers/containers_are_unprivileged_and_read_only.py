@@ -29,7 +29,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         yield from task.expect("RequiresCompatibilities", ["FARGATE"])
         for path in ("PidMode", "IpcMode"):
             if task.get(path) is not None:
-                yield task.violation(path, "is set: containers see no process of the host's or of each other's")
+                yield task.violation(path, "is set: containers must not see processes of others")
         for container in containers(task):
             name = container.get("Name")
             wanted: dict[str, object] = {"ReadonlyRootFilesystem": True, "Privileged": None}

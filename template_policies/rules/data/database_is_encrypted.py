@@ -10,8 +10,8 @@ KEY = "AWS::KMS::Key"
 
 
 @policy(
-    reason="A key of AWS's own cannot be shared with a recovery account, nor be taken away; a plain connection "
-    "shows logins.",
+    reason="An AWS managed key can be neither shared with a recovery account nor revoked. A plain connection "
+    "exposes logins.",
     failure=Failure.DISCLOSED,
     reads={
         DATABASE: ("StorageEncrypted", "KmsKeyId", "PerformanceInsightsKMSKeyId", "DBParameterGroupName",
@@ -31,7 +31,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         group = each.target("DBParameterGroupName")
         if group is None or group.type != PARAMETERS:
             yield each.violation(
-                "DBParameterGroupName", "must refer to a group of ours: the default one allows plain text"
+                "DBParameterGroupName", "must refer to our own group: the default one allows plain text"
             )
         else:
             yield from group.expect("Family", f"postgres{graph.environment.database.version}")

@@ -29,7 +29,7 @@ MADE_AGAIN = ("HelperRepository", "OriginLockTrust", "AlarmsKey")
 
 
 @policy(
-    reason="A renamed construct deletes the old one after its successor is there: empty.",
+    reason="After a construct is renamed, CloudFormation creates an empty successor and deletes the old resource.",
     failure=Failure.DATA_LOST,
     reads={
         **dict.fromkeys(KEPT, ("DeletionPolicy", "UpdateReplacePolicy")),
@@ -56,7 +56,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             for path in ("DeletionPolicy", "UpdateReplacePolicy"):
                 yield from each.expect(path, _how(each, path, how) if keeps else "Delete")
             if keeps and (each in emptied or _is_emptied(each)):
-                yield each.violation("DeletionPolicy", "is of no use: its contents are deleted with it")
+                yield each.violation("DeletionPolicy", "keeps an empty resource: its contents are deleted anyway")
             if kind in PROTECTED and each.get(PROTECTED[kind], False) is not is_kept:
                 yield each.violation(
                     PROTECTED[kind], f"is {short(each.get(PROTECTED[kind]))}, must be {short(is_kept)}"

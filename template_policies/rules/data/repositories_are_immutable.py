@@ -12,7 +12,8 @@ KEPT = {"released-": 400, "release-": 50}
 
 
 @policy(
-    reason="A tag that moves runs something else than what was scanned; an expired image cannot be gone back to.",
+    reason="A tag that moves runs another image than the scanned one. A release whose image has expired cannot "
+    "be restored.",
     failure=Failure.SUPPLY_CHAIN,
     reads={
         REPOSITORY: ("ImageTagMutability", "ImageScanningConfiguration", "LifecyclePolicy", "RepositoryPolicyText"),
@@ -33,7 +34,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         try:
             rules = json.loads(each.text(each.get("LifecyclePolicy.LifecyclePolicyText")))["rules"]
         except (ValueError, TypeError, KeyError):
-            yield each.violation("LifecyclePolicy", "is missing: builds would be kept for ever")
+            yield each.violation("LifecyclePolicy", "is missing: builds would be kept forever")
             continue
         if any(rule.get("action") != {"type": "expire"} or "selection" not in rule for rule in rules):
             yield each.violation("LifecyclePolicy", "has a rule that expires nothing")
@@ -60,4 +61,4 @@ def check(graph: Graph) -> Iterator[Violation]:
         if set(selections) != {*KEPT, "preview-", "untagged"} or rules[0]["selection"].get("tagPrefixList") != [
             "released-"
         ]:
-            yield each.violation("LifecyclePolicy", "must look at what was released first, and at nothing else besides")
+            yield each.violation("LifecyclePolicy", "must begin with released images, and know no other tags")

@@ -15,8 +15,8 @@ RESOLVES = {
 
 
 @policy(
-    reason="What it resolves stands in the resource: in a function's variables, a rule, a description, for all who "
-    "may look.",
+    reason="A resolved value is readable in the resource, for example in a function's variables, a rule or a "
+    "description.",
     failure=Failure.DISCLOSED,
     reads={EVERYTHING: (EVERYTHING,)},
 )
@@ -33,4 +33,4 @@ def check(graph: Graph) -> Iterator[Violation]:
                 if "{{resolve:" in text and (resource.type, name) not in RESOLVES:
                     yield resource.violation(name, "resolves a secret, must name it")
                 if "{{resolve:ssm-secure" in text:
-                    yield resource.violation(name, "resolves a secure parameter, which is no secret of ours")
+                    yield resource.violation(name, "resolves a secure parameter, must be a secret in Secrets Manager")

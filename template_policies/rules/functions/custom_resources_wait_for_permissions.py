@@ -8,8 +8,8 @@ from template_policies.policy import EVERYTHING
 
 
 @policy(
-    reason="IAM's answer to a function that starts too early is no: the first deployment of a fresh account rolls "
-    "back.",
+    reason="IAM denies the calls of a function that starts too early: the first deployment of a new account "
+    "rolls back.",
     failure=Failure.REFUSED,
     reads={EVERYTHING: ("DependsOn", "ServiceToken"), "AWS::Lambda::Function": ("Role", "DependsOn"), **IDENTITY},
 )

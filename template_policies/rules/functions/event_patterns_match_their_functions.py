@@ -34,8 +34,7 @@ OWN = {
 
 
 @policy(
-    reason="Without its detail a rule hears of every stack, database and bucket of the account; with one too many, "
-    "of none.",
+    reason="Without its filter a rule matches every stack, database and bucket of the account; with a wrong one, none.",
     failure=Failure.UNOBSERVED,
     reads={RULE: ("EventPattern",)},
 )
@@ -49,13 +48,13 @@ def check(graph: Graph) -> Iterator[Violation]:
             for kind in pattern.get("detail-type") or [None]:
                 if (source, kind) not in WANTED:
                     if source not in OTHERS:
-                        yield rule.violation("EventPattern", f"waits for {short(kind)} of {short(source)}")
+                        yield rule.violation("EventPattern", f"matches {short(kind)} of {short(source)}")
                     continue
                 for path, values in WANTED[source, kind].items():
                     found = _at(detail, path)
                     if not found or not values <= {str(each) for each in found if isinstance(each, str)}:
                         yield rule.violation(
-                            "EventPattern", f"waits for {path} {short(found)}, must for {sorted(values)}"
+                            "EventPattern", f"matches {path} {short(found)}, must match {sorted(values)}"
                         )
             for path in OWN.get(str(source), ())[:1]:
                 named = rule.text(_at(detail, path))
@@ -67,15 +66,13 @@ def check(graph: Graph) -> Iterator[Violation]:
                     yield rule.violation("EventPattern", f"is about {named}, must be about this environment's own")
         statuses = {str(each) for each in _at(detail, "status-details.status")}
         if statuses and not (statuses >= ENDS or statuses >= ROLLED_BACK):
-            yield rule.violation("EventPattern", f"waits for {sorted(statuses)}, must for every end, or every way back")
+            yield rule.violation("EventPattern", f"matches {sorted(statuses)}, must match all ends or all rollbacks")
         if "group" in detail and _at(detail, "group") != [{"prefix": "service:"}]:
             yield rule.violation("EventPattern", "must be about tasks of services")
         if {"$or", "group"} & set(detail) and detail.get("$or") != CRASHES:
-            yield rule.violation("EventPattern", f"waits for {short(detail.get('$or'))}, must for {short(CRASHES)}")
+            yield rule.violation("EventPattern", f"matches {short(detail.get('$or'))}, must match {short(CRASHES)}")
         if "aws.ecs" in (pattern.get("source") or []) and not {"$or", "startedBy", "taskDefinitionArn"} & set(detail):
-            yield rule.violation(
-                "EventPattern", "hears of every task that is stopped, must of those that end by themselves"
-            )
+            yield rule.violation("EventPattern", "matches every stopped task, must match only unexpected ends")
 
 
 def _at(detail: object, path: str) -> list[object]:

@@ -25,7 +25,8 @@ UNITS = {"minute": 1, "hour": 60, "day": 1440}
 
 
 @policy(
-    reason="Cloudflare publishes a range some days before it is used; an alarm over a minute needs a look each minute.",
+    reason="Cloudflare publishes a range some days before it is used; an alarm with a period of a minute needs "
+    "data each minute.",
     failure=Failure.UNOBSERVED,
     reads={RULE: ("ScheduleExpression", "Targets"), "AWS::Lambda::Function": ("Handler",)},
 )

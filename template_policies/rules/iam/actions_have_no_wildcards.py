@@ -24,4 +24,4 @@ def check(graph: Graph) -> Iterator[Violation]:
             if "*" in action and not LOOKS.fullmatch(action) and not _MAY.fullmatch(action):
                 yield each.violation(f"allows {action}, must name the action")
             if not re.fullmatch(r"[a-z0-9-]+:[A-Za-z*]+", action):
-                yield each.violation(f"allows {action}, which is no action")
+                yield each.violation(f"allows {action}, which is not an IAM action")

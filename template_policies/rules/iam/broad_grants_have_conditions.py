@@ -27,7 +27,7 @@ PASSED_TO = {"ecs-tasks.amazonaws.com", "backup.amazonaws.com"}
 
 
 @policy(
-    reason="Without it a function of one environment runs tasks with any role, in any cluster of the account.",
+    reason="Without it, a function of one environment could run tasks with any role, in any cluster of the account.",
     failure=Failure.ROLE_TAKEN_OVER,
     reads=IDENTITY,
 )

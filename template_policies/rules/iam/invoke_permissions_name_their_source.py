@@ -12,7 +12,7 @@ BY_ACCOUNT = {"secretsmanager.amazonaws.com", "cloudwatch.amazonaws.com", "lambd
 
 
 @policy(
-    reason="Without a source anybody's rule of any account calls the function.",
+    reason="Without a source, a rule of any account could call the function.",
     failure=Failure.EXPOSED,
     reads={PERMISSION: ("Principal", "SourceArn", "SourceAccount", "FunctionName", "Action", "FunctionUrlAuthType"),
            "AWS::Lambda::Url": ()},

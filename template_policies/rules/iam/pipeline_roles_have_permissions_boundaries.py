@@ -67,7 +67,7 @@ def check(graph: Graph) -> Iterator[Violation]:
                     one.startswith(f"arn:aws:iam::{graph.environment.aws.account}:role/cdk-hnb659fds-")
                     for one in statement.resources
                 ):
-                    yield statement.violation("lets a pipeline take a role that is not CDK's")
+                    yield statement.violation("lets a pipeline assume a role that is not CDK's")
                 if action == "s3:PutObject" and not all(one.endswith("/_next/static/*") for one in statement.resources):
                     yield statement.violation("lets a pipeline write to more than static files")
                 if action == "lambda:InvokeFunction":

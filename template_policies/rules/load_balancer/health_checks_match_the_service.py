@@ -14,8 +14,8 @@ ATTRIBUTES = {
 
 
 @policy(
-    reason="A wrong path makes every task unhealthy; a redirect to a login page is no health; a cut drain is lost "
-    "requests.",
+    reason="A wrong path makes every task unhealthy. A redirect to a login page does not prove health. Without "
+    "draining, requests are lost.",
     failure=Failure.TASK_DIES,
     reads={
         GROUP: (
@@ -65,4 +65,4 @@ def check(graph: Graph) -> Iterator[Violation]:
                 yield group.violation("TargetGroupAttributes", f"has {key} {short(found.get(key))}, must be {value}")
         # Set by a function where a service is sticky (docs/adr/0022).
         if found.get("stickiness.enabled", "false") != "false":
-            yield group.violation("TargetGroupAttributes", "must leave stickiness to the function that sets it")
+            yield group.violation("TargetGroupAttributes", "must not set stickiness: a function sets it")

@@ -10,7 +10,8 @@ GATE = "Custom::HealthPathGate"
 
 
 @policy(
-    reason="Another path holds at once: ECS would replace every task that does not answer it, by others that do not.",
+    reason="Another path takes effect at once: ECS would replace every task that does not answer it with one "
+    "that does not either.",
     failure=Failure.TASK_DIES,
     reads={
         GROUP: ("DependsOn", "HealthCheckPath"),
@@ -31,4 +32,4 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield from each.expect("Path", group.get("HealthCheckPath"))
             function = each.target("ServiceToken")
             if function is None or function not in graph.functions("health_path"):
-                yield each.violation("ServiceToken", "must refer to the function that asks")
+                yield each.violation("ServiceToken", "must refer to the function that requests the tasks")

@@ -8,7 +8,7 @@ LISTENER = "AWS::ElasticLoadBalancingV2::Listener"
 
 
 @policy(
-    reason="Cloudflare's addresses are shared by all of its customers: anybody's zone could lead to our origin.",
+    reason="All customers of Cloudflare share its addresses: another customer's zone could reach our origin.",
     failure=Failure.CLOUDFLARE_CHANGES,
     reads={
         LISTENER: ("Port", "MutualAuthentication"),
@@ -34,4 +34,4 @@ def check(graph: Graph) -> Iterator[Violation]:
         elif (
             bucket := store.target("CaCertificatesBundleS3Bucket")
         ) is None or "OriginLockTrust" not in bucket.logical_id:
-            yield store.violation("CaCertificatesBundleS3Bucket", "must refer to the bucket of our own authority")
+            yield store.violation("CaCertificatesBundleS3Bucket", "must refer to the bucket with our CA certificate")

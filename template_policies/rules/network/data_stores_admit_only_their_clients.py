@@ -13,7 +13,7 @@ SERVICE = "NetworkConfiguration.AwsvpcConfiguration.SecurityGroups"
 
 
 @policy(
-    reason="Nothing here runs these groups: a wrong one is a time-out that only an account would show.",
+    reason="No emulator enforces security groups: a wrong one would time out only in an account.",
     failure=Failure.TASK_DIES,
     reads={
         **INGRESS,

@@ -16,7 +16,7 @@ _NOWHERE = "255.255.255.255/32"
 
 
 @policy(
-    reason="Every other port is a way for stolen data, and none of what the product needs is behind one.",
+    reason="Stolen data could leave by any other port, and the product needs none.",
     failure=Failure.DISCLOSED,
     reads={
         **EGRESS,
@@ -41,7 +41,7 @@ def check(graph: Graph) -> Iterator[Violation]:
     }
     for group in graph.of(GROUP):
         if not group.get("SecurityGroupEgress") and group.where not in restricted:
-            yield group.violation("SecurityGroupEgress", "is missing: everything is let out")
+            yield group.violation("SecurityGroupEgress", "is missing: all egress would be allowed")
     # Both AWS's own services and Sentry are behind it.
     lets_out = {
         owner.where
@@ -54,7 +54,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         for each in graph.of(kind):
             for group in each.targets(groups):
                 if group.where not in lets_out | free and group.type == GROUP:
-                    yield group.violation("SecurityGroupEgress", f"lets {each.where} reach nothing by HTTPS")
+                    yield group.violation("SecurityGroupEgress", f"does not allow {each.where} HTTPS")
     for resource, path, rule in egress(graph):
         if resource.where in free or "DestinationSecurityGroupId" in rule or rule.get("CidrIp") == _NOWHERE:
             continue

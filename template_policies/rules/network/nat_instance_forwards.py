@@ -45,4 +45,4 @@ def check(graph: Graph) -> Iterator[Violation]:
                 yield template.violation("LaunchTemplateData", "must take AWS's own image")
         for interface in each.items("NetworkInterfaces"):
             if interface.get("AssociatePublicIpAddress") is not True:
-                yield each.violation("NetworkInterfaces", "must have a public address: it is the way out")
+                yield each.violation("NetworkInterfaces", "must have a public address, as it forwards to the internet")

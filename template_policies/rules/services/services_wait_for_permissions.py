@@ -10,8 +10,8 @@ SERVICE = "AWS::ECS::Service"
 
 
 @policy(
-    reason="ECS starts tasks and calls hooks at the first deployment already: a permission that comes later is a no, "
-    "and the stack rolls back.",
+    reason="ECS starts tasks and calls hooks during the first deployment: before their permissions exist they "
+    "are denied, and the stack rolls back.",
     failure=Failure.REFUSED,
     reads={
         SERVICE: ("DeploymentConfiguration", "DependsOn", "TaskDefinition"),
