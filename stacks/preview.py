@@ -27,13 +27,13 @@ class PreviewStack(EnvironmentStack):
         *,
         environment: Environment,
         slot: int,
-        around: ServiceContext,
+        context: ServiceContext,
     ) -> None:
         super().__init__(scope, id_, environment=environment, description=f"Slot {slot} for previews")
-        self._around, self._slot = around, slot
+        self._context, self._slot = context, slot
         self._count = cdk.CfnParameter(self, "Count", type="Number", default=0, min_value=0, max_value=1)
         lease = cdk.CfnParameter(self, "Lease", default="none", description="Whose keys in Redis are its own")
-        data, names = around.data, preview_names(slot)
+        data, names = context.data, preview_names(slot)
         bindings = Bindings(
             database=names.database,
             user=_login(names.user, data.preview_passwords[slot], URL),
@@ -43,13 +43,13 @@ class PreviewStack(EnvironmentStack):
             key_prefix=f"preview-{lease.value_as_string}:",
         )
         sources = Sources(
-            environment=environment, name=self.environment_name, data=data, redis=around.redis, bindings=bindings
+            environment=environment, name=self.environment_name, data=data, redis=context.redis, bindings=bindings
         )
         for service in services.previewed(environment):
             self._add(service, sources)
 
     def _add(self, service: str, sources: Sources) -> None:
-        id_, images = services.words(service), self._around.registry.images[service]
+        id_, images = services.words(service), self._context.registry.images[service]
         scope = Construct(self, id_)
         image = ReleasedImage.previewed(
             scope,
@@ -58,20 +58,20 @@ class PreviewStack(EnvironmentStack):
             repository=images.repository,
             bootstrap=images.bootstrap_image,
             architecture=images.architecture,
-            helper=self._around.registry.helper,
+            helper=self._context.registry.helper,
         )
         build_service(
             scope,
             service=service,
             sources=sources,
-            around=self._around,
+            context=self._context,
             image=image,
             settings=sources.service(Construct(scope, "Settings"), service, image=image),
             tasks=self._count,
             # No user is routed here.
             bake_time=cdk.Duration.minutes(0),
             deployment_alarms=[],
-            in_ledger=preview_service(self._slot),
+            ledger_name=preview_service(self._slot),
         )
 
 
