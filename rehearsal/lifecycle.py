@@ -150,7 +150,7 @@ class _Rehearsal:
         approved = FirstDay(Pipeline(self.account).runs(DRIFT), self.assembly, self.progress).plan()
         found = first_day.plan().plan
         text = f"planned {approved.plan} with the role for drift, found {found} before the deployment"
-        self.progress.check("What was approved is what runs", found == approved.plan and not approved.open, text)
+        self.progress.check("The deployment matches the approved plan", found == approved.plan and not approved.open, text)
         replace(self, account=workflow)._deploy(self.assembly)
         touched = [name for name, when in self._last_changes().items() if when != before[name]]
         touched += [f"{call.method} {call.path}" for call in self.account.cloudflare.calls[asked:] if call.is_write]

@@ -27,7 +27,7 @@ gc.set_threshold(50_000)
 # The only place that says so: here and in every process of the tests, environments are those of the tests. Only
 # tests/own_environments/ and the snapshots read environments/, which is its owner's to edit.
 os.environ["INFRA_ENVIRONMENTS"] = str(ROOT / "tests" / "environments")
-# CDK's own validation costs three seconds a process; tests/stacks/test_validation.py runs it once, in full.
+# CDK's own validation costs three seconds a process; tests/own_environments/ runs it once, in full.
 os.environ["CDK_VALIDATION"] = "false"
 
 

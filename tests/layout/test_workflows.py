@@ -117,7 +117,7 @@ MUTANTS: dict[str, tuple[str, str | re.Pattern[str], str]] = {
     "a doctor whose findings are ignored": (
         "deploy-environment.yml", 'run: ./infra doctor "$ENVIRONMENT"', 'run: ./infra doctor "$ENVIRONMENT" || true'),
     "an old commit again": (
-        "deploy-environment.yml", re.compile(r"      - name: Not older than main\n(        .*\n)*"), ""),
+        "deploy-environment.yml", re.compile(r"      - name: Refuse a commit older than main\n(        .*\n)*"), ""),
     "a test that may fail": (
         "check.yml", "      - run: make test\n", "      - run: make test\n        continue-on-error: true\n"),
     "deployed whatever the doctor says": (
@@ -218,7 +218,7 @@ GH = """#!/bin/sh
 @pytest.mark.parametrize(("commit", "code"), [("newest", 0), ("older", 1)])
 def test_an_old_deployment_that_is_run_again_stops(commit: str, code: int, tmp_path: Path) -> None:
     steps = read(WORKFLOWS)["deploy-environment.yml"]["jobs"]["deploy"]["steps"]
-    (step,) = (each for each in steps if each.get("name") == "Not older than main")
+    (step,) = (each for each in steps if each.get("name") == "Refuse a commit older than main")
     assert step["if"] == "github.run_attempt > 1"
     (tmp_path / "gh").write_text(GH)
     (tmp_path / "gh").chmod(0o755)
