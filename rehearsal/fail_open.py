@@ -63,7 +63,7 @@ def load(port: int, requests: int) -> list[dict[str, Any]]:
 
 @dataclass
 class Stand:
-    """A test stand: a Redis that can be broken, behind a proxy that can be broken."""
+    """A test setup: a Redis behind a proxy; both can be broken."""
 
     server: Server
     gate: Gate
@@ -180,7 +180,7 @@ def stand(directory: Path) -> Iterator[Stand]:
 def measure(fault: Fault, *, directory: Path, requests: int) -> Figures:
     with stand(directory) as found, service(found.url) as port:
         _until_enforced(port)
-        load(port, requests // 4)  # until everything is compiled
+        load(port, requests // 4)  # Until Node.js has compiled everything.
         before = load(port, requests)
         repair = fault(found)
         during = load(port, requests)

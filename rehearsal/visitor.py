@@ -56,7 +56,7 @@ class SimulatedVisitor:
         for service, each in environment.services.items():
             if each.host == parts.netloc and each.amplify is not None:
                 return self._by_amplify(service, parts.netloc)
-        address, port = self.account.emulator.entrance()
+        address, port = self.account.emulator.load_balancer()
         try:
             return httpx.request(
                 method,
@@ -152,7 +152,7 @@ def by_maintenance(
     name = worker.script_at(account.zone, host, target)
     if name is None or not name.endswith("-maintenance"):
         return None
-    address, port = account.emulator.entrance()
+    address, port = account.emulator.load_balancer()
     upstreams = {f"https://{host}": f"http://{address}:{port}"}
     with worker.deployed(account.cloudflare.world.scripts[name], upstreams=upstreams) as before:
         return httpx.request(method, f"{before}{target}", headers={**headers, "x-site": host}, content=content)

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Respond = Callable[[BaseHTTPRequestHandler, bytes], None]
-"""Given each request and its content; answers by `send`, or spoils it."""
+"""Called with each request and its content; answers with `send`, or breaks the connection."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ import random
 import socket
 
 LOOPBACK = "127.0.0.1"
-# Below those that the kernel gives to connections (net.ipv4.ip_local_port_range): a port of those may be somebody's
-# between the moment it was found free and the moment the server binds it.
+# Below the ephemeral ports (net.ipv4.ip_local_port_range): the kernel may give one of those to a connection between
+# the moment it was found free and the moment the server binds it.
 _OURS = range(10_000, 32_000)
 _TRIES = 100
 _given: set[tuple[str, int]] = set()

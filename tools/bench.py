@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal import clean_environment, permissions
-from simulators.guardian import guarded
+from simulators.supervisor import supervised
 from tools import bench_edge, bench_redis, bench_releases
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -171,5 +171,5 @@ def _from_a_bare_clone() -> float:
 
 
 if __name__ == "__main__":
-    # `guarded` also ends the servers of a failed measurement.
-    sys.exit(guarded(lambda: main(sys.argv[1:])))
+    # `supervised` also ends the servers of a failed measurement.
+    sys.exit(supervised(lambda: main(sys.argv[1:])))

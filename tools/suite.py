@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from rehearsal.clean_environment import SHARED
-from simulators.guardian import guarded
+from simulators.supervisor import supervised
 
 ROOT = Path(__file__).resolve().parent.parent
 _AT_ONCE = 4
@@ -82,4 +82,4 @@ def _summary(output: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(lambda: main(sys.argv[1:])))
+    sys.exit(supervised(lambda: main(sys.argv[1:])))

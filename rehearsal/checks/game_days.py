@@ -1,4 +1,4 @@
-"""A game day: the experiment, under traffic, and afterwards its runbook."""
+"""A game day: runs an experiment under traffic, then follows its runbook."""
 
 import io
 import json
@@ -26,7 +26,7 @@ _POLL_SECONDS = 2.0
 _LATE_ENOUGH = 0.75
 # Cloudflare's numbers of a window of five minutes are published ten to fifteen minutes after its beginning.
 _LAST_NUMBERS_SECONDS = 16 * 60.0
-# Mostly what a page of a product asks for: PostgreSQL; then Redis, and an answer that takes its time.
+# Mostly paths that use PostgreSQL, as pages of a product do; then Redis, and a slow answer.
 _PATHS = ("/", "/", "/", "/limited", "/", "/", "/", "/slow")
 _RUNBOOK = re.compile(r"docs/runbooks/([\w-]+)\.md")
 _SEVERITY = re.compile(r"Critical|Warning")
@@ -34,14 +34,14 @@ _SEVERITY = re.compile(r"Critical|Warning")
 
 @dataclass(frozen=True)
 class Mailbox:
-    """Everything that was notified, where alarms are evaluated."""
+    """Received notifications, if alarms are evaluated."""
 
     file: Path
     address: str
     """Address that is subscribed to every topic."""
 
     def notified(self, *, since: float) -> dict[str, list[float]]:
-        """When, in seconds since 1970, by runbook: what went to the topics for warnings and for the person on call."""
+        """Times of notifications to the topics for warnings and on-call, by runbook; seconds since 1970."""
         found: dict[str, list[float]] = {}
         for each in read(self.file):
             # Parts of an incident notify as info, not with their own severity.
@@ -86,7 +86,7 @@ class Outcome:
 
 
 def carry_out_experiment(stage: Stage, experiment: Experiment) -> Outcome:
-    """Raises what the experiment, its runbook or the recovery fails with; holds nothing against its bounds yet."""
+    """Runs the experiment. Raises errors of the experiment, its runbook or the recovery; does not check its bounds."""
     scale_out(stage.place)
     began, lasts = time.time(), experiment.minutes * stage.minute_seconds
     runbook = carry_out(stage.place, stage.service, experiment.runbook, stage.variables)
@@ -109,7 +109,7 @@ def carry_out_experiment(stage: Stage, experiment: Experiment) -> Outcome:
 
 
 def _wait_for_alarm(stage: Stage, experiment: Experiment, *, began: float, seconds: float) -> None:
-    """The first that is expected, or so many seconds."""
+    """Waits for the first expected notification, or so many seconds."""
     while time.time() < began + seconds:
         if stage.mailbox and set(experiment.alarms) & set(stage.mailbox.notified(since=began)):
             return
@@ -117,7 +117,7 @@ def _wait_for_alarm(stage: Stage, experiment: Experiment, *, began: float, secon
 
 
 def hold(experiment: Experiment, found: Outcome, *, with_alarms: bool) -> str:
-    """What was seen. Raises `Failed` where it is not as the experiment declares."""
+    """What was observed. Raises `Failed` if it exceeds the bounds that the experiment declares."""
     command, output = found.commands[0]
     text = (
         f"{len(found.lost)} of {found.requests} requests lost, {found.lost_percent:.2f} %; "
@@ -145,7 +145,7 @@ def scale_out(place: GameDayPlace) -> None:
 
 
 def missing(place: GameDayPlace) -> list[str]:
-    """Services that have fewer tasks than they always have."""
+    """Services that run fewer tasks than their minimum."""
     return [
         name
         for name, each in several(place.environment).items()

@@ -67,7 +67,7 @@ def flow_logs(account: Account) -> str:
     return f"{logs[0]['TrafficType']} to {logs[0]['LogDestinationType']}"
 
 
-def entrance(account: Account) -> str:
+def only_cloudflare_connects(account: Account) -> str:
     elb = account.client("elbv2")
     arn = account.resource("Platform", "AWS::ElasticLoadBalancingV2::LoadBalancer")
     balancer = elb.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]

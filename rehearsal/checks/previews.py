@@ -21,7 +21,7 @@ _NAME = "a-pull-request"
 
 def users_of(account: Account, slot: int) -> UserTraffic:
     """Users of the main service's preview in a slot."""
-    return UserTraffic(hosts(account.environment, slot)[account.main], *account.emulator.entrance())
+    return UserTraffic(hosts(account.environment, slot)[account.main], *account.emulator.load_balancer())
 
 
 def runs_in_its_slot(account: Account) -> str:

@@ -89,7 +89,7 @@ def _instances(account: Account) -> list[Mapping[str, Any]]:
 
 
 def _wait_for_the_first_backup(account: Account) -> None:
-    """AWS Backup makes one each night; here it takes a second."""
+    """Waits for AWS Backup's nightly recovery point, which takes a second here."""
     vault, backup = account.resource("Data", "AWS::Backup::BackupVault"), account.client("backup")
     wait_until(
         lambda: bool(backup.list_recovery_points_by_backup_vault(BackupVaultName=vault)["RecoveryPoints"]),

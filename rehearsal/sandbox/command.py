@@ -85,7 +85,7 @@ def _start(environment: str, console: Console) -> Sandbox:
         process = subprocess.Popen(
             [sys.executable, "-m", "rehearsal.sandbox", environment],
             cwd=ROOT,
-            # It is not to end with this `make`.
+            # It must survive this `make`.
             env={name: value for name, value in os.environ.items() if name != "MAKELEVEL"},
             stdin=subprocess.DEVNULL,
             stdout=output,

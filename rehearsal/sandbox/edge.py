@@ -158,7 +158,7 @@ class SandboxEdge:
 
     @staticmethod
     def _from_balancer(account: Account, request: EdgeRequest, body: bytes) -> EdgeAnswer:
-        connection = HTTPConnection(*account.emulator.entrance(), timeout=_ORIGIN_SECONDS)
+        connection = HTTPConnection(*account.emulator.load_balancer(), timeout=_ORIGIN_SECONDS)
         kept = _end_to_end(request.headers)
         target = request.path + (f"?{request.query}" if request.query else "")
         try:

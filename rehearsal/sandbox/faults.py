@@ -56,7 +56,7 @@ class Faults:
         return f"repaired: {', '.join(names)}" if names else "nothing was broken"
 
     def repair_before_the_end(self) -> None:
-        """A suspended server could not end by itself."""
+        """Resumes suspended servers, which could not end otherwise."""
         with suppress(Exception):
             self.repair()
 
@@ -80,7 +80,7 @@ def _database(account: Account) -> Undo:
 
 
 def _origin(account: Account) -> Undo:
-    address, _ = account.emulator.entrance()
+    address, _ = account.emulator.load_balancer()
     return _suspended("nginx", [(address, None)], "the load balancer")
 
 
@@ -120,7 +120,7 @@ def _edge_rule(account: Account) -> Undo:
     rule["expression"] = "true"
 
     def undo() -> None:
-        # `infra edge apply` may have put it right already.
+        # `infra edge apply` may have repaired it already.
         if rule["expression"] == "true":
             rule["expression"] = before
 

@@ -39,7 +39,7 @@ _PAGE_PORT, _EDGE_PORT = 8800, 8801
 MAILBOX = "operator@sandbox.localhost"
 _VISITORS = 4
 _VISIT_SECONDS = 0.5
-# Error budgets look at the last hour and day. So CloudWatch starts with a day of requests at a game day's rate, and
+# Error budgets use the last hour and day. So CloudWatch starts with a day of requests at a game day's rate, and
 # Cloudflare with the last minutes, which are not published yet.
 _PER_SECOND = 27
 _DAY = timedelta(days=1)
@@ -52,7 +52,7 @@ _FIRST_LOOK_SECONDS = 30.0
 
 @contextmanager
 def sandbox(name: str, workspace: Path, progress: Progress) -> Iterator[Sandbox]:
-    """Up when the block begins; everything ends with it."""
+    """Runs the sandbox during the block."""
     environment = load([name])[name]
     progress.title(f"sandbox of {name}: account {environment.aws.account}, {environment.aws.region}")
     with ExitStack() as stack:
@@ -64,19 +64,19 @@ def sandbox(name: str, workspace: Path, progress: Progress) -> Iterator[Sandbox]
         stack.enter_context(edge.serving(front, port))
         proxy = f"http://{LOOPBACK}:{port}"
         account = stack.enter_context(opened(name, environment, workspace, authority=authority, internet=proxy))
-        with progress.scene("synthesize and bootstrap"):
+        with progress.step("synthesize and bootstrap"):
             account.prepare()
             assembly = synthesis.result()
             account.cdk.bootstrap(assembly)
-        with progress.scene("deploy every stack"), progress.stacks(account):
+        with progress.step("deploy every stack"), progress.stacks(account):
             account.cdk.deploy(assembly, f"{name}/*")
         account.zone.traffic.requests.extend(_last_minutes(environment))
         _publish_day(account, environment)
         front.account = account
         for service in services.released(environment):
-            with progress.scene(f"release a first version of {service}"):
+            with progress.step(f"release a first version of {service}"):
                 release(account, _first_image(account, service), service)
-        with progress.scene("visitors, metrics and alarms"):
+        with progress.step("visitors, metrics and alarms"):
             stack.enter_context(_visitors(environment, port))
             account.emulator.live.touch()
             _wait_for_first_look(account)
@@ -99,7 +99,7 @@ def sandbox(name: str, workspace: Path, progress: Progress) -> Iterator[Sandbox]
 
 
 def _last_minutes(environment: Environment) -> Iterator[SampledRequest]:
-    """What the edge has seen before: all was well."""
+    """Earlier requests at the edge, all successful."""
     now = datetime.now(UTC)
     for number in range(int(_UNPUBLISHED.total_seconds()) * _PER_SECOND):
         for host in services.hosts(environment).values():
@@ -107,7 +107,7 @@ def _last_minutes(environment: Environment) -> Iterator[SampledRequest]:
 
 
 def _publish_day(account: Account, environment: Environment) -> None:
-    """What the function that copies Cloudflare's numbers would have published in the day before."""
+    """Publishes what the function that copies Cloudflare's analytics would have published in the last day."""
     ends = datetime.now(UTC) - _UNPUBLISHED
     data = [
         {
@@ -128,7 +128,7 @@ def _publish_day(account: Account, environment: Environment) -> None:
 
 
 def _first_image(account: Account, service: str) -> str:
-    """The product's, for a service that has what it needs, or whose command wants Node.js; else one program."""
+    """The product's image if the service meets its needs or its command requires Node.js; else a single program."""
     own = account.environment.services[service]
     is_product = own.command is not None or {"database", "redis"} <= set(own.needs)
     return push(account, service, f"first-{service}", program=None if is_product else LONE)

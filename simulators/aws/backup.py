@@ -263,7 +263,7 @@ def _update(name: str, changes: Record) -> Record:
 
 
 def run_test(name: str) -> list[Record]:
-    """What the schedule of a testing plan does: one restore for each resource with an eligible recovery point."""
+    """Runs a testing plan: starts one restore for each resource with an eligible recovery point."""
     plan, started = plans[name], []
     chosen = plan["RecoveryPointSelection"]
     oldest = time.time() - int(chosen.get("SelectionWindowDays", 30)) * 86_400
@@ -274,7 +274,7 @@ def run_test(name: str) -> list[Record]:
                 for each in points.values()
                 if each["ResourceArn"] == arn
                 and each["BackupVaultArn"] in chosen["IncludeVaults"]
-                # A continuous one reaches to now.
+                # A continuous recovery point reaches up to now.
                 and "CONTINUOUS" in chosen["RecoveryPointTypes"]
                 and each["CreationDate"] >= oldest
             ]
@@ -329,7 +329,7 @@ def check_overrides(overrides: dict[str, str]) -> None:
             raise BackupError("InvalidParameterValueException", f"{key} has to be a JSON array in a string")
 
 
-# -- The API, where MiniStack's has nothing
+# -- Operations that MiniStack lacks
 
 
 def _job(job_id: str) -> Record:
@@ -376,7 +376,7 @@ def _selection(plan: str, name: str) -> Record:
 
 
 def _answer(method: str, parts: list[str], query: dict[str, str], body: Record) -> Record | None:
-    """None for what is MiniStack's."""
+    """The answer; None for operations of MiniStack."""
     match method, parts:
         case "PUT", ["restore-jobs"]:
             job = start_job(body["RecoveryPointArn"], body["Metadata"], body["IamRoleArn"])

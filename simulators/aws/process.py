@@ -25,9 +25,9 @@ from simulators.aws import (
     THROTTLED,
 )
 from simulators.aws.conditions import WITHOUT, Condition
-from simulators.guardian import end_tree
 from simulators.ports import free_port
 from simulators.redis.authority import Authority
+from simulators.supervisor import end_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 60
@@ -57,7 +57,7 @@ class Emulator:
     live: Path
     """File whose existence makes CloudWatch evaluate alarms; see `simulators.aws.cloudwatch.live`."""
 
-    def entrance(self) -> tuple[str, int]:
+    def load_balancer(self) -> tuple[str, int]:
         """Address and port of the load balancer for users, once there is one."""
         where = json.loads(self.balancer.read_text())
         return where["address"], where["port"]

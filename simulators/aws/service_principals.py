@@ -23,7 +23,7 @@ Context = Mapping[str, str]
 
 @dataclass(frozen=True)
 class _Service:
-    """A service that publishes: what it says about the source to a topic, and to the key of an encrypted one."""
+    """A service that publishes, with the condition keys that it sends to a topic and to an encrypted topic's key."""
 
     principal: str
     to_topic: Callable[[str], Context]
@@ -177,7 +177,7 @@ def may_rotate(function: str) -> str | None:
 
 
 def _calls(kind: str, source: str, properties: Mapping[str, Any]) -> Iterator[bool]:
-    """Tries what a resource will once make its service do."""
+    """Tries the calls that a resource will later make its service do."""
     account = f":{get_account_id()}:"
     for each in _texts(properties):
         if each.startswith("arn:aws:sns:") and account in each and kind in _PUBLISHERS:

@@ -57,7 +57,7 @@ class CloudflareSimulator:
     violations: list[str] = field(default_factory=list)
     now: Callable[[], float] = time.monotonic
     lag: float = 0.0
-    """Seconds for which a read still shows what was there before a write."""
+    """Seconds for which reads still return the state before a write."""
     allowed: float = REQUESTS
     """Requests in any five minutes."""
     _before: list[tuple[float, World]] = field(default_factory=list)
@@ -109,7 +109,7 @@ class CloudflareSimulator:
         raise ApiProblem(404, 7003, f"Could not route to {call.path}, perhaps your object identifier is invalid?")
 
     def _world_for(self, call: ApiCall) -> World:
-        """The world itself for a write; for a read, as it was `lag` seconds ago."""
+        """The current world for a write; for a read, the world of `lag` seconds ago."""
         if not self.lag:
             return self.world
         if call.is_write:

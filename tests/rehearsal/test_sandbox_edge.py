@@ -50,7 +50,7 @@ def front(zone: Zone, tmp_path: Path) -> Iterator[tuple[SandboxEdge, int]]:
     account: Any = SimpleNamespace(
         zone=zone,
         environment=SimpleNamespace(domains=SimpleNamespace(media="media.example.com")),
-        emulator=SimpleNamespace(entrance=lambda: ("127.0.0.1", 9)),
+        emulator=SimpleNamespace(load_balancer=lambda: ("127.0.0.1", 9)),
     )
     made, port = SandboxEdge(Authority(), tmp_path, account=account), free_port()
     with edge.serving(made, port):

@@ -1,4 +1,4 @@
-"""CloudWatch while an account lives: AWS's services publish metrics, and every alarm is evaluated each minute.
+"""CloudWatch in real time: AWS's services publish metrics, and every alarm is evaluated each minute.
 
 Off until the file that `LIVE` names exists: a rehearsal sets alarms off itself, and a deployment that lasts seconds has
 no minutes. Metrics of the services are measured at the processes behind them (`measured`).
@@ -87,7 +87,7 @@ def _run(suppression: Suppression) -> None:
     while not is_live():
         time.sleep(_POLL_SECONDS)
     began = time.time()
-    # The first look takes the minute that has only begun, too.
+    # The first evaluation also includes the minute that has just begun.
     end = began + 60
     while True:
         for account, region in sorted({key[:2] for key in list(cloudwatch._alarms._data)}):

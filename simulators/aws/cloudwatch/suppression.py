@@ -25,7 +25,7 @@ class Suppression:
     """Alarms whose last action was that of ALARM."""
     _suppressing: set[_Key] = field(default_factory=set)
     _ended: dict[_Key, float] = field(default_factory=dict)
-    """When the suppressor of an alarm was in ALARM last."""
+    """Last time at which an alarm's suppressor was in ALARM."""
 
     def dispatch(self, alarm: dict[str, Any], old: str, new: str, reason: str) -> None:
         """Replaces `act`: runs the actions of alarms without a suppressor."""

@@ -1,4 +1,4 @@
-"""An image as a folder: of one that was pushed the working directory, of a public one what this machine has."""
+"""An image as a folder: a pushed image is its working directory, a public one uses this machine's programs."""
 
 import json
 import os
@@ -37,9 +37,9 @@ class Image:
     """PATH in it: where its programs are."""
     command: Sequence[str]
     paths: Mapping[str, Path] = field(default_factory=dict)
-    """What is elsewhere on this machine."""
+    """Paths of the image that are elsewhere on this machine."""
     has_root: bool = False
-    """Whether `folder` is all there is, from / on. Of others the rest is this machine's."""
+    """Whether `folder` is the image's complete root. Other images use this machine's files besides."""
 
     def program(self, word: str) -> str:
         """Path of the program that a command's first word names. Raises `CannotStart`."""

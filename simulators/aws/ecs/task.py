@@ -72,7 +72,7 @@ def run(request: Mapping[str, Any]) -> Any:
 
 
 def _refusal(task_definition: str) -> Any:
-    """What ECS answers where it cannot act as one of the task's roles (its words: boto3 #1878)."""
+    """ECS's error if it cannot assume one of the task's roles (its text: boto3 #1878)."""
     key = ecs._resolve_td_key(task_definition)
     definition = ecs._task_defs.get(key, {})
     for role in filter(None, map(definition.get, ("taskRoleArn", "executionRoleArn"))):

@@ -71,7 +71,7 @@ def _arn(service: str, resource: str) -> str:
 
 
 def _nothing() -> None:
-    """It cannot be undone."""
+    """Does nothing: the action cannot be undone."""
 
 
 def _frozen(processes: Iterable[int | None]) -> Undo:
@@ -152,7 +152,7 @@ def _fail_over(instance: dict[str, Any]) -> None:
 
 
 def _replication_groups(role: str, target: Mapping[str, Any]) -> Iterator[str]:
-    """Those with all of the tags."""
+    """Replication groups with all of the tags."""
     _as(role, ("tag:GetResources", "*"), ("elasticache:DescribeReplicationGroups", _arn("elasticache", _GROUPS)))
     for group in list(elasticache._replication_groups.values()):
         if target["resourceTags"].items() <= _tags(group["ARN"]).items():

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import subprocess, sys, tempfile, time
 from pathlib import Path
-from simulators.guardian import guarded
+from simulators.supervisor import supervised
 from simulators.redis.server import Server
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
@@ -34,7 +34,7 @@ def work():
         return 7
     time.sleep(600)
 
-sys.exit(guarded(work))
+sys.exit(supervised(work))
 """
 
 Rehearsal = tuple["subprocess.Popen[str]", Path, list[psutil.Process]]
