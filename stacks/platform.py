@@ -85,7 +85,7 @@ class PlatformStack(EnvironmentStack):
             adopt=settings.adopt,
         )
         certificate.resource.node.add_dependency(preflight.resource)
-        # One after the other: both write into the zone.
+        # In sequence: both write into the zone.
         lock.resource.node.add_dependency(certificate.resource)
         cluster = Cluster(self, "Cluster", vpc=network.vpc)
         balancer = LoadBalancer(

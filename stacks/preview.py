@@ -15,7 +15,7 @@ from stacks.settings import Bindings, Sources
 
 
 class PreviewStack(EnvironmentStack):
-    """The services once more, without a task until a pull request takes the slot (docs/adr/0015).
+    """A second copy of the services, without tasks until a pull request takes the slot (docs/adr/0015).
 
     What runs, how often, and for whom are values of its parameters, which a deployment leaves as they are.
     """
@@ -68,7 +68,7 @@ class PreviewStack(EnvironmentStack):
             image=image,
             settings=sources.service(Construct(scope, "Settings"), service, image=image),
             tasks=self._count,
-            # No user is routed here.
+            # No user is routed to a preview.
             bake_time=cdk.Duration.minutes(0),
             deployment_alarms=[],
             ledger_name=preview_service(self._slot),
@@ -76,7 +76,7 @@ class PreviewStack(EnvironmentStack):
 
 
 def _login(username: str, secret: secretsmanager.ISecret, url: str) -> ContainerEnvironment:
-    """Both logins of a slot have the one password of its secret; `url` is the field with the login's URL."""
+    """Both logins of a slot share the password of its secret; `url` is the field with the login's URL."""
     fields = {"PGPASSWORD": "password", "DATABASE_URL": url}
     return ContainerEnvironment(
         values={"PGUSER": username},

@@ -12,7 +12,7 @@ TOPIC = "AWS::SNS::Topic"
 RUNBOOK = re.compile(r"Runbook: https://github\.com/[\w.-]+/[\w.-]+/blob/HEAD/docs/runbooks/([a-z-]+)\.md")
 SEVERITIES = ("critical", "warning", "info")
 METRICS = ("MetricName", "Namespace", "Dimensions", "Period", "Statistic", "ExtendedStatistic", "Metrics")
-"""What `metrics` reads."""
+"""Properties that `metrics` reads."""
 
 
 def severity(alarm: Resource) -> str:
@@ -21,7 +21,7 @@ def severity(alarm: Resource) -> str:
 
 
 def topics(alarm: Resource, path: str) -> list[str]:
-    """Severities of the topics that it tells."""
+    """Severities of the topics that it notifies."""
     return [_severity_of(each) for each in alarm.targets(path) if each.type == TOPIC]
 
 
@@ -30,8 +30,8 @@ def _severity_of(topic: Resource) -> str:
     return name.partition(" ")[0] if name.endswith(" alarms") else topic.where
 
 
-def asked_by_a_composite(graph: Graph) -> set[str]:
-    """Places of alarms that a composite's rule names."""
+def alarms_in_composites(graph: Graph) -> set[str]:
+    """Stack/LogicalId of each alarm in a composite alarm's rule."""
     found: set[str] | None = graph.memo.get("asked")
     if found is None:
         found = set()

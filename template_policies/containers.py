@@ -30,7 +30,7 @@ def secrets(container: dict[str, Any]) -> dict[str, Any]:
 
 
 def tasks_without_users(graph: Graph) -> set[str]:
-    """Places of task definitions that a service without a load balancer runs."""
+    """Stack/LogicalId of each task definition of a service without a load balancer."""
     return {
         task.where
         for each in graph.of("AWS::ECS::Service")

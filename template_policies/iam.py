@@ -12,7 +12,7 @@ IDENTITY = {
     "AWS::IAM::ManagedPolicy": ("PolicyDocument", "Roles", "Users"),
     ROLE: ("Policies", "ManagedPolicyArns"),
 }
-# Where a resource's own policy stands.
+# Property with the resource policy, by type.
 _DOCUMENTS = {
     "AWS::KMS::Key": "KeyPolicy",
     "AWS::Logs::ResourcePolicy": "PolicyDocument",
@@ -71,7 +71,7 @@ def _of(document: Any) -> list[Mapping[str, Any]]:
 
 
 def statements(graph: Graph) -> list[Statement]:
-    """What roles and users may."""
+    """Statements of roles and users."""
     found: list[Statement] | None = graph.memo.get("statements")
     if found is None:
         found = list(_statements(graph))

@@ -19,7 +19,7 @@ class Owner:
 
 
 def owner(graph: Graph, resource: Resource) -> Owner | None:
-    """None outside of the stacks of services."""
+    """The service that a resource belongs to; None outside of the services' stacks."""
     environment = graph.environment
     if slot := re.fullmatch(r"Preview(\d+)", resource.stack):
         number = int(slot[1])

@@ -16,7 +16,7 @@ EVERYTHING = "*"
 
 
 class Failure(Enum):
-    """What happens without the policy."""
+    """The kind of failure that the policy prevents."""
 
     ZONE_LOST = "an availability zone is lost"
     TASK_DIES = "a task dies, starts or is stopped"
@@ -49,7 +49,7 @@ class Policy:
     check: Check
 
     def is_about(self, kind: str, property_: str) -> bool:
-        """Whether a change of this property can change what it says."""
+        """Whether a change of this property can change the policy's result."""
         if property_ == "Type":
             return kind in self.reads or EVERYTHING in self.reads
         found = (*self.reads.get(kind, ()), *self.reads.get(EVERYTHING, ()))
@@ -80,7 +80,7 @@ def policy(*, reason: str, failure: Failure, reads: Reads) -> Callable[[Check], 
 
 @cache
 def policies() -> tuple[Policy, ...]:
-    """All of them, by name."""
+    """All policies, by name."""
     for path in sorted((Path(__file__).parent / "rules").rglob("*.py")):
         parts = path.relative_to(Path(__file__).parent).with_suffix("").parts
         if path.stem != "__init__":

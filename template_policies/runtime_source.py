@@ -13,7 +13,7 @@ _PROVIDED = {*sys.stdlib_module_names, "boto3", "botocore"}
 
 
 def module_of(handler: str) -> str | None:
-    """The module that a function's handler is in, when it is one of ours."""
+    """The module of a function's handler, if it is ours; otherwise None."""
     name = handler.removesuffix(".handler")
     return name if name != handler and _file(name) is not None else None
 
@@ -43,7 +43,7 @@ def _is_environ(node: ast.expr) -> bool:
 
 @cache
 def needs_libraries(module: str) -> bool:
-    """Whether it, or what it imports, imports something that Lambda has not."""
+    """Whether the module, directly or indirectly, imports a library that Lambda's runtime lacks."""
     seen: set[str] = set()
     left = [module]
     while left:

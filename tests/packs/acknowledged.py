@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from template_policies import Graph, Resource, policies
-from template_policies.alarms import asked_by_a_composite
+from template_policies.alarms import alarms_in_composites
 from template_policies.containers import main_container
 from template_policies.graph import number
 from template_policies.iam import resource_statements, statements
@@ -184,7 +184,7 @@ ACKNOWLEDGED: Mapping[str, Acknowledged] = {
         _is("DisplayName", "Events of ElastiCache"),
     ),
     "CloudWatchAlarmAction": Acknowledged(
-        "A composite asks for it and tells.", lambda graph, alarm: alarm.where in asked_by_a_composite(graph)
+        "A composite asks for it and tells.", lambda graph, alarm: alarm.where in alarms_in_composites(graph)
     ),
     "LambdaTracing": Acknowledged(
         "Errors go to Sentry with their context; none of these functions calls another one.",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from template_policies import Failure, Graph, Violation, policy
-from template_policies.alarms import ALARM, COMPOSITE, SEVERITIES, asked_by_a_composite, severity, topics
+from template_policies.alarms import ALARM, COMPOSITE, SEVERITIES, alarms_in_composites, severity, topics
 from template_policies.graph import short
 
 TELLS = ("AlarmActions", "OKActions", "InsufficientDataActions", "ActionsEnabled", "AlarmDescription")
@@ -19,7 +19,7 @@ TELLS = ("AlarmActions", "OKActions", "InsufficientDataActions", "ActionsEnabled
     },
 )
 def check(graph: Graph) -> Iterator[Violation]:
-    asked = asked_by_a_composite(graph)
+    asked = alarms_in_composites(graph)
     for alarm in graph.of(ALARM, COMPOSITE):
         own = severity(alarm)
         if own not in SEVERITIES:

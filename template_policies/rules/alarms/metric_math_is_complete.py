@@ -39,7 +39,7 @@ def check(graph: Graph) -> Iterator[Violation]:
 
 
 def _both_groups(graph: Graph, alarm: Resource) -> Iterator[Violation]:
-    """After a release the other one serves."""
+    """An expression needs both target groups: after a release the other one serves."""
     read: dict[str, set[str]] = {}
     for each in alarm.items("Metrics"):
         metric = each.get("MetricStat", {}).get("Metric", {})

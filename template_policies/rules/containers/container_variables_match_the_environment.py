@@ -9,16 +9,16 @@ from template_policies.containers import TASK, main_container, secrets, variable
 from template_policies.graph import number, short
 from template_policies.owners import Owner, owner
 
-# Those that a variable of the service's own replaces (docs/application-contract.md).
+# Variables that a service's own variable may replace (docs/application-contract.md).
 DEFAULTS = {
     "HOME": "/tmp", "HOSTNAME": "0.0.0.0", "NODE_ENV": "production",  # noqa: S104, S108
     "NODE_EXTRA_CA_CERTS": "/infra/rds-authority.pem", "PGSSLROOTCERT": "/infra/rds-authority.pem",
 }  # fmt: skip
 PATH = "ContainerDefinitions"
 FUNCTION = "AWS::Lambda::Function"
-# Beside a service, with its variables.
+# Task definitions that have the service's variables.
 _BESIDE = re.compile(r"(OneOff|Migration)TaskDefinition")
-# The load balancer sends requests on a connection that was idle for as long.
+# The load balancer reuses a connection that was idle for this long.
 _IDLE_MS = 60_000
 # Plain in a preview alone; then those that a preview has none of: its errors are in its logs only.
 _OF_PREVIEWS = {

@@ -25,7 +25,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield each.violation("MonitoringRoleArn", "must refer to a role")
         yield from each.expect("EnablePerformanceInsights", True)
         yield from each.expect("DatabaseInsightsMode", mode)
-        # Advanced insights are had with fifteen months only.
+        # Advanced Database Insights require a retention of fifteen months.
         yield from each.expect("PerformanceInsightsRetentionPeriod", 465 if mode == "advanced" else 7)
         yield from each.expect("EnableCloudwatchLogsExports", ["postgresql", "upgrade"])
         kept = {one.text(one.get("LogGroupName")).rpartition("/")[2] for one in graph.of("Custom::LogRetention")}

@@ -26,7 +26,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             key = each.target(path)
             if key is None or key.type != KEY:
                 yield each.violation(path, "must refer to the environment's key")
-        # Valid until 2061; the containers have its authority.
+        # Valid until 2061; the containers have its CA certificate.
         yield from each.expect("CACertificateIdentifier", "rds-ca-rsa2048-g1")
         group = each.target("DBParameterGroupName")
         if group is None or group.type != PARAMETERS:

@@ -7,7 +7,7 @@ from template_policies import Failure, Graph, Violation, policy
 from template_policies.graph import short
 
 REPOSITORY = "AWS::ECR::Repository"
-# Tags of (what was released, what was pushed to be) and how many of each are kept at least.
+# Tags of released images and of images pushed for a release, and the least number of each that is kept.
 KEPT = {"released-": 400, "release-": 50}
 
 
@@ -30,7 +30,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         if each.get("RepositoryPolicyText") is not None:
             yield each.violation("RepositoryPolicyText", "is set: no other account may pull or push")
         if each.logical_id.startswith("Helper"):
-            continue  # of one image that ECR fetches again
+            continue  # A repository whose image ECR can fetch again.
         try:
             rules = json.loads(each.text(each.get("LifecyclePolicy.LifecyclePolicyText")))["rules"]
         except (ValueError, TypeError, KeyError):

@@ -9,7 +9,7 @@ from template_policies.policy import EVERYTHING
 RESOLVES = {
     ("AWS::ElastiCache::ReplicationGroup", "AuthToken"),
     ("AWS::SecretsManager::Secret", "SecretString"),
-    # Amplify takes a token no other way; it never shows it.
+    # Amplify accepts a token in no other way, and never shows it.
     ("AWS::Amplify::App", "AccessToken"),
 }
 
@@ -22,7 +22,7 @@ RESOLVES = {
 )
 def check(graph: Graph) -> Iterator[Violation]:
     for stack, template in graph.templates.items():
-        # Most templates resolve none: one look spares hundreds.
+        # Most templates resolve none: one search of the text avoids hundreds.
         if "{{resolve:" not in json.dumps(template):
             continue
         for (where, _), resource in graph.resources.items():

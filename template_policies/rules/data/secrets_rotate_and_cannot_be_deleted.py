@@ -8,7 +8,7 @@ from template_policies.iam import IDENTITY, policies_of, resource_statements
 SECRET = "AWS::SecretsManager::Secret"
 ROTATION = "AWS::SecretsManager::RotationSchedule"
 PERMISSION = "AWS::Lambda::Permission"
-# By their ids. ElastiCache's token is written into the group by CloudFormation: another would be another deployment.
+# Their ids. CloudFormation writes ElastiCache's token into the group: a new token needs a deployment.
 ROTATED = ("DatabaseLoginsOwner", "DatabaseLoginsUser", "MediaAccessSecret")
 
 

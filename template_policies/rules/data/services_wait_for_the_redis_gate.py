@@ -26,6 +26,6 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield each.violation("ServiceToken", "must refer to the probe")
             continue
         waits = each.items("DependsOn")
-        # A gate asked before groups, permissions or rules exist waits for nothing.
+        # A gate that runs before its groups, permissions or rules exist would wait in vain.
         if not any("Probes" in one and "Policy" in one for one in waits):
             yield each.violation("DependsOn", "must have the permissions of the probe")

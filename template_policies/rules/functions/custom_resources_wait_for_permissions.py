@@ -23,7 +23,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             continue
         role = function.target("Role")
         if function.stack != each.stack or role is None:
-            continue  # an earlier stack is there as a whole
+            continue  # An earlier stack is complete.
         for needed in policies_of(graph, role):
             # CDK's own singletons are waited for through the function.
             waits = {*each.items("DependsOn"), *function.items("DependsOn")}

@@ -12,7 +12,7 @@ CRASHES = [
     {"stoppedReason": [{"prefix": "Task failed "}]},
 ]
 ROLLED_BACK = {"UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"}
-# What must be among the values at a path of `detail`, by (source, detail-type).
+# Values that a path of `detail` must include, by (source, detail-type).
 WANTED: Mapping[tuple[str, str], Mapping[str, set[str]]] = {
     ("aws.secretsmanager", "Secret Label Updated"): {"labelUpdated": {"AWSCURRENT"}},
     ("aws.backup", "Backup Job State Change"): {"state": {"FAILED", "ABORTED", "EXPIRED"}},
@@ -24,9 +24,9 @@ WANTED: Mapping[tuple[str, str], Mapping[str, set[str]]] = {
     ("aws.s3", "Object Created"): {"bucket.name": set()},
     ("aws.s3", "Object Deleted"): {"bucket.name": set()},
 }
-# Heard by functions that look for themselves whether it concerns them.
+# Events whose functions check themselves whether they are concerned.
 OTHERS = ("aws.guardduty", "aws.amplify")
-# What must name this environment's own, at a path of `detail`.
+# Paths of `detail` that must name this environment's resources.
 OWN = {
     "aws.backup": ("resourceArn", "resourceType"), "aws.rds": ("SourceArn",), "aws.ecs": ("clusterArn",),
     "aws.cloudformation": ("stack-id",), "aws.s3": ("bucket.name",),
@@ -59,7 +59,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             for path in OWN.get(str(source), ())[:1]:
                 named = rule.text(_at(detail, path))
                 if "Restore" in str(pattern.get("detail-type")):
-                    continue  # of a restored instance, which has its own name
+                    continue  # Events of a restored instance, which has its own name.
                 if "*" in named or (source == "aws.s3" and _at(detail, path) != [graph.environment.media.bucket]):
                     yield rule.violation("EventPattern", f"is about {named}, must be about this environment's own")
                 if not any(own in named for own in (graph.name, graph.environment.media.bucket, "Fn::", '"Ref"')):

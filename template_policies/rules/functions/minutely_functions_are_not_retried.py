@@ -28,5 +28,5 @@ def check(graph: Graph) -> Iterator[Violation]:
             config = configured.get(function.where)
             if config is None:
                 yield function.violation(CONFIG, "is missing: outdated invocations are repeated")
-            elif module != "edge_traffic":  # it makes up for what it has missed
+            elif module != "edge_traffic":  # It catches up on missed windows.
                 yield from config.expect("MaximumEventAgeInSeconds", 60)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from template_policies import Failure, Graph, Violation, policy
 
 RULE = "AWS::Events::Rule"
-# Minutes between two runs at most, by the module that runs.
+# Most minutes between two runs, by module.
 OFTEN = {
     "checks": 1,
     "redis.monitor": 5,

@@ -6,7 +6,7 @@ from template_policies import Failure, Graph, Violation, policy
 from template_policies.graph import list_of
 from template_policies.iam import ROLE, Statement, statements_of, trust_statements
 
-# Data and power that no pipeline is to have; the deployment itself takes CDK's roles.
+# Data and permissions that no pipeline may have; the deployment assumes CDK's roles.
 NEVER = {
     "secretsmanager:GetSecretValue",
     "kms:Decrypt",

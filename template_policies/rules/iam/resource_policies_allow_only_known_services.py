@@ -6,7 +6,7 @@ from template_policies import Failure, Graph, Violation, policy
 from template_policies.graph import short
 from template_policies.iam import RESOURCES, Statement, resource_statements
 
-# What each service may do to which resource.
+# Allowed actions of each service, by resource type.
 SERVICES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "AWS::KMS::Key": dict.fromkeys(
         ("events.amazonaws.com", "budgets.amazonaws.com", "cloudwatch.amazonaws.com", "costalerts.amazonaws.com"),
@@ -83,7 +83,7 @@ def _service(each: Statement, who: str, graph: Graph) -> Iterator[Violation]:
                 one.startswith(("{", "arn:")) for one in values
             )
         else:
-            # EventBridge may send no account along (tests/publishers.py has the sources).
+            # EventBridge may not send the source account (sources: tests/publishers.py).
             fits = values == [account] and (
                 operator == "StringEquals" or (who, operator) == ("events.amazonaws.com", "StringEqualsIfExists")
             )

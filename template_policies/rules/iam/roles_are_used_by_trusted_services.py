@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from template_policies import Failure, Graph, Resource, Violation, policy
 from template_policies.iam import ROLE, trust_statements
 
-# (type, property with the role, service that takes it)
+# (type, property with the role, service that assumes it)
 USES = (
     ("AWS::Lambda::Function", "Role", "lambda.amazonaws.com"),
     ("AWS::ECS::TaskDefinition", "TaskRoleArn", "ecs-tasks.amazonaws.com"),

@@ -67,7 +67,7 @@ def check(graph: Graph) -> Iterator[Violation]:
 
 
 def subjects(graph: Graph) -> set[str]:
-    """`sub` of each token that leads to a role of this environment."""
+    """`sub` of each token that may assume a role of this environment."""
     environment = graph.environment
     delivery = environment.delivery
     pairs = [(delivery.repository, delivery.environment), (delivery.repository, f"{delivery.environment}-drift")]

@@ -43,7 +43,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield from group.expect("HealthCheckPath", own.service.health_path)
             yield from group.expect("Port", own.service.port)
         yield from group.expect("Matcher", {"HttpCode": "200"})
-        # A dead task takes traffic for at most half a minute, and a slow one is not taken for dead.
+        # A dead task gets traffic for at most half a minute, and a slow one does not count as dead.
         yield from group.expect("HealthCheckIntervalSeconds", 10)
         yield from group.expect("HealthCheckTimeoutSeconds", 5)
         yield from group.expect("HealthyThresholdCount", 2)

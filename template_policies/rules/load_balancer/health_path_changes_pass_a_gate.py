@@ -24,7 +24,7 @@ def check(graph: Graph) -> Iterator[Violation]:
     for group in graph.of(GROUP):
         own = owner(graph, group)
         if own is None or own.slot is not None:
-            continue  # an old preview would stop every deployment
+            continue  # The image of an old preview would stop every deployment.
         waits = [gates[group.stack, name] for name in group.items("DependsOn") if (group.stack, name) in gates]
         if not any(group.logical_id in each.items("TargetGroups") for each in waits):
             yield group.violation("DependsOn", "must have the gate that names it")

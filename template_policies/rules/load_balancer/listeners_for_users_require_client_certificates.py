@@ -19,7 +19,7 @@ LISTENER = "AWS::ElasticLoadBalancingV2::Listener"
 def check(graph: Graph) -> Iterator[Violation]:
     for each in graph.of(LISTENER):
         if each.get("Port") != 443:
-            # Nothing opens the port of tests: security groups see to that.
+            # Security groups close the test listener's port.
             if each.get("MutualAuthentication") is not None:
                 yield each.violation(
                     "MutualAuthentication", "is for users' listener only: the checks have no certificate"

@@ -6,7 +6,7 @@ from template_policies import Failure, Graph, Violation, policy
 from template_policies.graph import short
 from template_policies.security_groups import EGRESS, GROUP, egress, group_of, ports
 
-# Who may reach everything: endpoints answer only, and a NAT instance forwards.
+# Groups that may reach everything: endpoints only answer, and a NAT instance forwards.
 _MAY = ("AWS::EC2::VPCEndpoint", "AWS::EC2::Instance")
 CALLERS = {
     "AWS::Lambda::Function": "VpcConfig.SecurityGroupIds",
@@ -42,7 +42,7 @@ def check(graph: Graph) -> Iterator[Violation]:
     for group in graph.of(GROUP):
         if not group.get("SecurityGroupEgress") and group.where not in restricted:
             yield group.violation("SecurityGroupEgress", "is missing: all egress would be allowed")
-    # Both AWS's own services and Sentry are behind it.
+    # AWS's services and Sentry use this port.
     lets_out = {
         owner.where
         for resource, path, rule in egress(graph)

@@ -18,7 +18,7 @@ from template_policies.subnets import ISOLATED, PRIVATE, READS, default_routes, 
 def check(graph: Graph) -> Iterator[Violation]:
     tables, by_tier = route_tables(graph), tiers(graph)
     for subnet in graph.of("AWS::EC2::Subnet"):
-        # CDK's tag says which tier is intended, the routes which one it is.
+        # CDK's tag names the intended tier, the routes make the actual one.
         meant = subnet.keyed("Tags").get("aws-cdk:subnet-type")
         if str(meant).lower() != by_tier[subnet.where]:
             yield subnet.violation("Tags", f"name the tier {meant}, its routes make it {by_tier[subnet.where]}")

@@ -18,7 +18,7 @@ ACTIONS: Mapping[str, Mapping[str, str]] = {
     "aws:network:disrupt-connectivity": {"duration": r"PT\d+M", "scope": "all"},
     "aws:rds:reboot-db-instances": {"forceFailover": "true"},
 }
-"""What each of their parameters looks like."""
+"""Pattern of each parameter."""
 # Names of a target's parameters, by its type.
 PARAMETERS: Mapping[str, set[str]] = {
     "aws:ec2:subnet": set(),
@@ -123,7 +123,7 @@ def _plain(resource: Resource) -> str:
 
 
 def _references(target: Mapping[str, Any]) -> list[Any]:
-    """What has to be something of ours: ARNs, and the cluster and service of tasks."""
+    """Values that must refer to our resources: ARNs, and the cluster and service of tasks."""
     parameters = target.get("Parameters") or {}
     return [
         *(target.get("ResourceArns") or ()),
@@ -132,7 +132,7 @@ def _references(target: Mapping[str, Any]) -> list[Any]:
 
 
 def _trust(graph: Graph, role: Resource) -> Iterator[Violation]:
-    """Entered by experiments of this account only (AWS FIS user guide, "Confused deputy")."""
+    """Only experiments of this account may assume the role (AWS FIS user guide, "Confused deputy")."""
     account = graph.environment.aws.account
     for statement in role.items("AssumeRolePolicyDocument.Statement"):
         condition = statement.get("Condition") or {}

@@ -32,7 +32,7 @@ def check(graph: Graph) -> Iterator[Violation]:
 def _roles(graph: Graph, service: Resource) -> Iterator[Resource]:
     task = service.target("TaskDefinition")
     tasks = [task] if task is not None else []
-    # A hook runs those that a container's labels name: the migration of the same image.
+    # A hook runs the task definition that a container's label names: the migration of the same image.
     tasks += [
         each
         for one in list(tasks)

@@ -61,7 +61,7 @@ def _policies(target: Resource, policies: list[Resource], *, by_queue: bool) -> 
         yield from each.expect("PolicyType", "TargetTrackingScaling")
         if each.get(f"{path}.DisableScaleIn") not in (None, False):
             yield each.violation(f"{path}.DisableScaleIn", "is on: tasks would never be removed")
-        # Quick to grow, slow to shrink.
+        # Scales out quickly and in slowly.
         yield from each.expect_between(f"{path}.ScaleOutCooldown", 30, 120)
         yield from each.expect_between(f"{path}.ScaleInCooldown", 120, 900)
     if by_queue:
