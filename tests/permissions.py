@@ -60,7 +60,7 @@ class Statement:
     where: str
     """Stack and logical id of the resource that has it."""
     holder: str | None
-    """The role that it is about; None in a policy of a resource."""
+    """Role of the statement; None in a resource policy."""
     document: Mapping[str, Any]
     resources: tuple[str, ...]
     """ARN patterns, with `x` instead of names that only CloudFormation knows."""
@@ -71,7 +71,7 @@ class Statement:
 
 
 def faults(templates: Templates) -> list[str]:
-    """One sentence for each; empty when AWS could allow everything that the policies mean to allow."""
+    """Faults, one sentence each; empty if AWS can allow everything that the policies intend to allow."""
     found = []
     granted: dict[tuple[str, str], list[str]] = defaultdict(list)
     for each in _statements(templates):

@@ -54,10 +54,10 @@ class Topic:
     name: str
     policy: Mapping[str, Any]
     key_policy: Mapping[str, Any] | None
-    """None: not encrypted."""
+    """Key of the topic; None if it is not encrypted."""
 
     def refusal(self, service: str, context: Context) -> str | None:
-        """Why a message of the service does not arrive; None when it does."""
+        """The reason why a message of the service does not arrive; None if it does."""
         if not allows(self.policy, service, "sns:Publish", context):
             return f"{self.name}: the topic's policy refuses {service} {dict(context)}"
         if self.key_policy is None:
@@ -117,7 +117,7 @@ class Environment:
                 yield from self._topics_in(stack, each)
 
     def _target(self, stack: str, node: Any) -> str | None:
-        """What a reference is to; None when it is none."""
+        """Target of a reference; None if the value is not a reference."""
         if not isinstance(node, Mapping) or len(node) != 1:
             return None
         ((function, argument),) = node.items()

@@ -81,7 +81,7 @@ def _jobs(workflow: Workflow) -> Iterator[str]:
 
 
 def _node(job: Workflow) -> Iterator[str]:
-    """The version that .node-version has, whichever the runner brings."""
+    """Workflows use .node-version's version, whichever the runner has."""
     scripts = " ".join(str(step.get("run", "")) for step in job["steps"])
     versions = [step for step in job["steps"] if str(step.get("uses", "")).startswith("actions/setup-node@")]
     if re.search(r"\bmake |\bnpm |\bnpx ", scripts) and not versions:
@@ -114,7 +114,7 @@ def _access(job: Workflow) -> Iterator[str]:
             yield "its credentials outlive it"
 
 
-# Steps after which a job may say no, and the condition or the shell would make that a yes.
+# Steps that may fail a job; a condition or the shell could hide the failure.
 _GATES = re.compile(
     r"infra (doctor|release|drift)|make (check|test)|ecr describe-image-scan-findings|squawk|\{!command"
 )
@@ -153,7 +153,7 @@ def _step(step: Workflow) -> Iterator[str]:
 
 
 def _order(workflows: Mapping[str, Workflow], after: Mapping[str, str | None]) -> Iterator[str]:
-    """Each environment after the one before it; build → release; tests before anything is called good."""
+    """Each environment after the one before it; release after build; tests first."""
     deployed = workflows["deploy.yml"]["jobs"]
     if deployed.keys() != after.keys():
         yield f"deploy.yml: it deploys {', '.join(deployed)}, and the environments are {', '.join(after)}"
@@ -182,7 +182,7 @@ def _order(workflows: Mapping[str, Workflow], after: Mapping[str, str | None]) -
             yield f"{file}: a stranger's code with our access"
 
 
-# What starts each of them. A reusable one runs by its caller's triggers.
+# Triggers of each workflow. A reusable one runs by its caller's triggers.
 TRIGGERS: Mapping[str, Mapping[str, Any]] = {
     "check.yml": {"pull_request": None, "push": {"branches": ["main"]}},
     "deploy.yml": {"push": {"branches": ["main"]}, "workflow_dispatch": None},

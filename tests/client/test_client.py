@@ -52,7 +52,7 @@ def _as_client(target: RedisTarget) -> dict[str, Any]:
 
 
 def _reads_the_same(read_by_client: Read, variables: dict[str, str]) -> bool:
-    """Both refuse it, or both read the same from it. Returns whether it is a URL."""
+    """Asserts that both refuse it or read the same from it. Returns whether it is valid."""
     found = read_by_client(variables)
     try:
         target = from_environment(variables)
@@ -112,7 +112,7 @@ def test_probe_and_client_accept_the_same_random_urls(read_by_client: Read) -> N
 
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Figures]:
-    """All faults at the same time, each with a service and a Redis of its own."""
+    """Runs all faults in parallel, each with its own service and Redis."""
 
     folder = tmp_path_factory.mktemp("faults")
 
@@ -176,7 +176,7 @@ def test_no_mistake_of_a_caller_leaves_a_key_or_harms_another(seed: int, tmp_pat
             check=True,
         )
         document = json.loads(done.stdout)
-        # Each careful caller's limit of two was enforced, whatever the others did at the time.
+        # The limit of two of each correct caller was enforced, whatever the others did at the time.
         assert document["careful"] == ["true,true,false"]
         assert document["faults"] == []
         assert document["refused"].keys() == {"TypeError", "RangeError", "WRONGTYPE", "ERR"}
@@ -202,13 +202,13 @@ def test_an_open_breaker_sends_nothing_to_redis(tmp_path: Path) -> None:
     with stand(tmp_path) as found, service(found.url) as port:
         _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["enforced"])
         client = found.server.client()
-        # A fault that leaves the connection: Redis could be asked, again and again.
+        # With this fault the connection stays open, so commands could still be sent.
         client.config_set("maxmemory", "1mb")
         _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["isOpen"])
         before = client.info("commandstats")["cmdstat_multi"]["calls"]
         answers = [ask(port, "/limited?key=a&limit=1") for _ in range(20)]
         assert {status for status, _ in answers} == {200}
-        # One in five seconds tries; twenty do not.
+        # One of the requests within five seconds tries, the others do not.
         assert client.info("commandstats")["cmdstat_multi"]["calls"] - before <= 2
 
 
@@ -254,7 +254,7 @@ def test_limits_hold_where_redis_is_far_away_but_accepted(tmp_path: Path) -> Non
     """130 ms is a warning of the probe and no more; with a commandTimeout of 100 ms ioredis would never connect."""
     with stand(tmp_path) as found, service(found.url) as port:
         _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["enforced"])
-        found.gate.delay_ms = 130  # while it runs
+        found.gate.delay_ms = 130  # While the service runs.
         found.server.client().execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["enforced"])
         assert [ask(port, "/limited?key=b&limit=1")[0] for _ in range(2)] == [200, 429]
@@ -280,10 +280,10 @@ process.exit(0);
 @pytest.mark.parametrize(
     ("options", "answer"),
     [
-        # On a server that accepts and does not answer, these two bound nothing; this one does.
+        # On a server that accepts but does not answer, only the third setting limits the wait.
         ({"connectTimeout": 100, "maxRetriesPerRequest": 0}, "still waiting"),
         ({"connectTimeout": 100, "maxRetriesPerRequest": 0, "commandTimeout": 100}, "Command timed out"),
-        # Not connected: to wait for it is the default.
+        # Without a connection, waiting for one is the default.
         ({"lazyConnect": True}, "still waiting"),
         (
             {"lazyConnect": True, "enableOfflineQueue": False},

@@ -18,7 +18,7 @@ from config.schema import SCHEMA, schema
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "hunter2-do-not-print"
 
-# (what is wrong, what stands in production.toml, what is put there instead, the dotted key that is named,
+# (what is wrong, text in production.toml, its replacement, dotted key in the message,
 #  words that the message must contain)
 MALFORMED = [
     ("unknown key", "multi_az = true", "multi_az = true\nmultiaz = true", "database.multiaz", "multi_az?"),
@@ -258,7 +258,7 @@ def test_all_errors_are_reported_in_one_run(environments: Path) -> None:
 
 @pytest.mark.parametrize("spoilt", ["dev", "staging", "production"])
 def test_a_fault_elsewhere_does_not_stop_an_environment(spoilt: str, environments: Path) -> None:
-    """Nor where the other owns what there is once: the account's OIDC provider, the zone, what is deployed before."""
+    """This also holds if the other one owns something unique: the OIDC provider, the zone, an earlier deployment."""
     (environments / f"{spoilt}.toml").write_text("product = 1\n")
     for name in {"dev", "staging", "production"} - {spoilt}:
         assert set(load([name], directory=environments)) == {name}

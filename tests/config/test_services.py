@@ -46,7 +46,7 @@ QUEUED = WORKER + 'needs = ["queue"]\nmin_tasks = 1\nmax_tasks = 9\n' + SCALING
 
 
 def queue(old: str = "", new: str = "", *, worker: str = "") -> tuple[str, str]:
-    """What puts a queue beside production's cache, with one thing otherwise, and a worker after it."""
+    """Replacements that add a queue next to production's cache, with one difference, and a worker."""
     assert old in JOBS
     return 'serves = "main"\n', f"{JOBS.replace(old, new, 1)}\n{worker}"
 
@@ -62,7 +62,7 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (SHOP.replace("services.shop", "services.media"), "services.media", "one of our stacks"),
     (SHOP.replace("services.shop", "services.api-preview"), "services.api-preview",
      "pull requests of api run in production-api-preview"),
-    # what a service has to say
+    # required keys of a service
     (SHOP.replace('repository = "daadaar/shop"\n', ""), "services.shop.repository", "the repository of its code"),
     (SHOP.replace("port = 8080\n", ""), "services.shop.port", "by its host"),
     (SHOP.replace('health_path = "/up"\n', ""), "services.shop.health_path", "by its host"),

@@ -47,7 +47,7 @@ def test_an_alarm_that_can_fire_is_created(of: tuple[str, str, str], changes: di
 
 
 def test_a_threshold_is_written_out() -> None:
-    """Who is woken reads no exponent, and neither does the policy that compares it with the alarm."""
+    """Neither the engineer on call nor the policy that compares the text should have to read an exponent."""
     assert str(replace(GOOD, value=1e9, unit="transactions")) == "above 1000000000 transactions in 2 of 3 periods"
     assert str(replace(GOOD, value=0.05)) == "above 0.05 seconds (p95) in 2 of 3 periods"
 

@@ -46,7 +46,7 @@ def test_an_incomplete_finding_id_is_refused(stack: cdk.Stack, finding: str) -> 
 
 
 def test_the_gate_fails_on_a_finding_that_is_not_acknowledged(context: dict[str, Any]) -> None:
-    """The positive control of every synth that passes: the same gate, on a bucket that is wrong on purpose."""
+    """The positive control of every passing synthesis: the same gate, on a bucket that is wrong on purpose."""
     app = cdk.App(context=context)
     stack = cdk.Stack(app, "Test")
     s3.Bucket(stack, "Bad")
@@ -60,7 +60,7 @@ def test_the_gate_fails_on_a_finding_that_is_not_acknowledged(context: dict[str,
 
 
 def test_a_plugin_that_crashed_fails_the_gate(tmp_path: Path) -> None:
-    """It has a conclusion and no violation."""
+    """Its report has a conclusion, but no violation."""
     report = {
         "pluginReports": [
             {

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from config.model import Environment
 
-# What no type tells: a value that is allowed beside the others of the tests' environments. By key, `*` for any name.
+# Values that cannot be derived from a type, but are valid in the tests' environments. By key, `*` for any name.
 OTHERS: Mapping[str, Any] = {
     "aws.account": "555566667777",
     "aws.region": "eu-west-1",
@@ -62,10 +62,10 @@ class Edit:
     key: str
     """The edited key as messages name it: services.api.port."""
     how: str
-    """up, down, other, added or removed."""
+    """Kind of the edit: up, down, other, added or removed."""
     value: Any
     raw: Mapping[str, Any]
-    """The whole file, edited."""
+    """The whole edited file."""
 
     def over(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """The same edit of another file."""
@@ -87,7 +87,7 @@ def every_key(model: type[BaseModel] = Environment, prefix: str = "") -> Iterato
 
 
 def pattern(key: str, model: type[BaseModel] = Environment) -> str:
-    """The key of the model that a key of a file is."""
+    """The model's key for a key of a file."""
     name, _, rest = key.partition(".")
     if not rest:
         return name
@@ -148,7 +148,7 @@ def _values(key: str, info: FieldInfo, now: Any) -> Iterator[tuple[str, Any]]:
                 yield how, each
         return
     if _section(info.annotation)[0] is not None:
-        return  # its keys are edited one by one
+        return  # Its keys are edited one by one.
     current = info.get_default(call_default_factory=True) if now is _ABSENT else now
     for order, value in _others(info, list(current) if isinstance(current, tuple) else current):
         if value != current:

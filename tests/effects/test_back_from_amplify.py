@@ -48,7 +48,7 @@ ON_ECS = {**environment("balancer", site=SITE), "shop-dev-delivery": DELIVERY}
 @dataclass
 class Account:
     exists: bool
-    """Whether the service's stack does."""
+    """Whether the service's stack exists."""
     dynamo: Dynamo = field(default_factory=Dynamo)
 
     def released(self, began: datetime, outcome: Outcome) -> None:
@@ -112,7 +112,7 @@ def test_dns_moves_back_from_amplify_after_the_services_first_release() -> None:
     ],
 )
 def test_a_deployment_waits_for_the_first_release(after: timedelta, outcome: Outcome, *, waits: bool) -> None:
-    """Whatever was acknowledged."""
+    """Acknowledgements make no difference."""
     deployed, account = {**ON_AMPLIFY, "shop-dev-site": SITE, "shop-dev-delivery": DELIVERY}, Account(exists=True)
     account.released(CREATED + after, outcome)
     (effect,) = [each for each in effects(deployed, ON_ECS) if each.kind == "leads"]

@@ -19,7 +19,7 @@ BEFORE = {
     "shop-dev-observability": stack(takes=("zone",)),
 }
 NO_ACCOUNT: Any = None
-"""The account, where it need not be asked."""
+"""An account that is not read."""
 AFTER = {"shop-dev-network": stack(), "shop-dev-observability": stack()}
 
 
@@ -67,7 +67,7 @@ class Account:
     version: str
     status: str = "available"
     pending: Mapping[str, Any] = field(default_factory=dict)
-    """What RDS keeps for the maintenance window."""
+    """Changes that wait for RDS's maintenance window."""
 
     def client(self, _: str) -> Any:
         return self
@@ -110,7 +110,7 @@ def database(version: int, **more: str) -> Templates:
     ],
 )
 def test_a_major_version_is_deployed_when_it_runs_already(old: int, new: int, runs: str, first: list[str]) -> None:
-    """docs/runbooks/database-upgrade.md, step 4 and the way back. Acknowledged or not."""
+    """docs/runbooks/database-upgrade.md, step 4 and the rollback; with or without an acknowledgement."""
     before, after, account = database(old), database(new), Account(runs)
     found = steps("dev", "shop", before, after, account)
     assert [each.command for each in found] == [*first, "make deploy ENV=dev"]
@@ -136,7 +136,7 @@ def test_a_database_that_is_busy_is_not_changed(status: str, change: dict[str, s
 
 
 def test_a_change_would_also_apply_what_waits_for_the_maintenance_window() -> None:
-    """Somebody has chosen the window for it."""
+    """A person has scheduled the change for the window."""
     before, account = database(17), Account("17.9", pending={"DBInstanceClass": "db.r8g.xlarge"})
     after = database(17, MonitoringInterval="60")
     (found,) = of_effects(account, effects(before, after), after, ())
@@ -164,7 +164,7 @@ def test_a_step_says_what_is_dangerous_about_it() -> None:
 
 @dataclass
 class Balanced:
-    """A frozen rule whose service runs so many tasks, and the load balancer sends all to green."""
+    """A frozen rule with all weight on green, whose service runs this number of tasks."""
 
     running: int
 

@@ -132,7 +132,7 @@ def test_an_environment_whose_file_is_removed_serves_and_is_billed(before: Envir
 
 
 class NoService:
-    """An account that has none of the stacks that the code adds."""
+    """An account without the stacks that the code adds."""
 
     def client(self, _: str) -> Any:
         return self
@@ -161,7 +161,7 @@ def test_effects_come_in_order_of_deployment(before: Environments, edited: Envir
 
 
 def test_every_resource_type_that_templates_retain_counts_as_data(before: Environments) -> None:
-    """So that a replacement of it is dangerous. An OIDC provider is kept for others' roles, and holds nothing."""
+    """Replacing data is dangerous. An OIDC provider is kept for others' roles, but holds no data."""
     kept = {
         each["Type"]
         for templates in before.values()

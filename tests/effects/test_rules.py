@@ -364,7 +364,7 @@ def test_a_name_that_loses_its_record_is_dangerous_and_one_that_leads_elsewhere_
 
 
 def test_redis_of_another_shape_is_another_instance() -> None:
-    """Whatever CloudFormation would do: `REDIS_URL` has another form, and the tasks have the old one."""
+    """Even without a replacement: `REDIS_URL` gets another form, and running tasks still have the old one."""
     type_ = "AWS::ElastiCache::ReplicationGroup"
     before = template(CACHE, type_)
     for after in (template({**CACHE, "NumNodeGroups": 3}, type_), template(None)):
@@ -418,7 +418,7 @@ def test_another_health_path_stops_tasks_of_users_and_those_of_a_preview_are_wor
 def test_another_health_path_that_the_deployment_asks_running_tasks_for_first_is_worth_a_look(
     changed: dict[str, Any], severity: Impact
 ) -> None:
-    """It asks for the path and nothing else."""
+    """The new tasks need only the path."""
 
     def service(path: str, **more: Any) -> Template:
         group = {"Type": "AWS::ElasticLoadBalancingV2::TargetGroup", "DependsOn": ["Gate"]}
@@ -445,7 +445,7 @@ def test_a_condition_that_is_written_differently_may_hold_as_before() -> None:
 
 
 def test_a_first_command_replaces_task_definitions_only_if_something_was_released() -> None:
-    """The placeholder runs until then, and templates do not say whether it does."""
+    """The placeholder runs until the first release, and templates do not show whether it does."""
 
     def service(command: Any, placeholder: str = "placeholder") -> Template:
         chosen = {"Fn::If": ["ReleaseIsBootstrap", [placeholder], command]}
@@ -471,7 +471,7 @@ def test_a_first_command_replaces_task_definitions_only_if_something_was_release
 
 
 def test_another_default_of_a_parameter_changes_nothing_that_is_deployed() -> None:
-    """CDK keeps its value: an empty preview keeps the image that stands in."""
+    """CDK keeps the parameter's value: an empty preview keeps the placeholder image."""
 
     def preview(default: str) -> Template:
         properties = {"ContainerDefinitions": [{"Name": "app", "Image": {"Ref": "Image"}}]}

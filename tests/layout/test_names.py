@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).resolve().parents[2]
-# Names that two files may define, by the reason.
+# Names that two files may define, with the reason.
 _SHARED = {
     "a table of the environment's file, and the construct made from it": {
         "Costs", "Database", "ElastiCache", "Media", "Network", "RedisInstance",
@@ -20,7 +20,7 @@ _SHARED = {
     },
     "the vendor's own term, and a thing of ours": {"Action", "Environment", "Incident", "Plan", "Zone"},
 }  # fmt: skip
-# Names and phrases that CHANGELOG.md says were replaced. Each is wrong wherever it stands.
+# Names and phrases that were replaced, by CHANGELOG.md. No file may use them.
 _RETIRED = (
     r"infra_constructs[./]watch\b",
     r"rehearsal[./](promises|life|stage)\b",

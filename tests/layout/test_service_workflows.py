@@ -20,11 +20,11 @@ from tests.workflows import read
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = read(ROOT / ".github" / "workflows")
 _INSTALLED = ROOT / "node_modules" / ".bin"
-# npm comes with Node; of the others, those that package.json pins.
+# npm is part of Node; the versions of the others are those in package.json.
 MANAGERS = ["npm", *(each for each in ("pnpm", "bun") if (_INSTALLED / each).exists())]
 LOCKFILES = {"npm": "package-lock.json", "pnpm": "pnpm-lock.yaml", "bun": "bun.lock"}
 
-# The runner has no pnpm and no Bun before this; offline, it is the one that is here already.
+# A runner has no pnpm or Bun before this step; offline, the test uses the installed one.
 NPM = f"""#!/bin/sh
 if [ "$1 $2" = "install --global" ]; then
   echo "$3" >>"$LOG"
@@ -57,7 +57,7 @@ class Runner:
     folder: Path
     inputs: Mapping[str, Any] = field(default_factory=dict)
     contexts: Mapping[str, str] = field(default_factory=dict)
-    """vars.NAME, matrix.NAME and what else an expression names."""
+    """Values of vars.NAME, matrix.NAME and other names in expressions."""
 
     def __post_init__(self) -> None:
         self.repository = self.folder / "repository"
@@ -115,7 +115,7 @@ def executable(path: Path, script: str) -> None:
 
 
 def package(folder: Path, tools: Path, manager: str, **more: Any) -> None:
-    """One that has ESLint, Prettier and others, as far as their names go."""
+    """A package manager with fake ESLint, Prettier and other tools."""
     needs = {each: f"file:{os.path.relpath(tools / each, folder)}" for each in ("eslint", "prettier", "biome")}
     folder.mkdir(parents=True, exist_ok=True)
     scripts = {"test": "eslint own tests", "lint": "eslint own lint"}

@@ -19,7 +19,7 @@ WORKFLOWS = ROOT / ".github" / "workflows"
 
 
 def zizmor(folder: Path) -> str:
-    """What its most careful persona finds, or nothing."""
+    """Findings of zizmor's strictest persona."""
     done = subprocess.run(
         [Path(sys.executable).parent / "zizmor", "--offline", "--persona", "auditor", "--no-progress", "--quiet",
          "--config", ROOT / ".github" / "zizmor.yml", folder],
@@ -172,7 +172,7 @@ def test_a_broken_workflow_is_noticed(mutant: str, folder: Path) -> None:
     broken = old.sub(new, text) if isinstance(old, re.Pattern) else text.replace(old, new)
     assert broken != text, "there is nothing to break"
     (folder / file).write_text(broken)
-    # Ours first, as it is by far the quickest.
+    # Our own check first, as it is by far the fastest.
     assert complaints(read(folder), AFTER) or actionlint(folder) or zizmor(folder)
 
 

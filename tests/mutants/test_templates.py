@@ -25,7 +25,7 @@ from tests.mutants.templates import Mutant, mutants, shape
 Templates = dict[str, dict[str, Any]]
 ROOT = Path(__file__).resolve().parents[2]
 ALL = os.environ.get("MUTANTS") == "all"
-# Whose fault is none of those that are generated, and what makes it.
+# Policies whose fault is not among the generated mutants, each with a mutation that causes it.
 ADDED: Mapping[str, tuple[str, str, Any]] = {
     "documents_stay_below_the_size_limit": (
         "AWS::IAM::ManagedPolicy",
@@ -49,7 +49,7 @@ SAMPLE = int(os.environ.get("MUTANTS", "400").replace("all", "0"))
 
 @pytest.fixture(scope="module")
 def environments(templates: Templates, loaded: Mapping[str, Environment]) -> list[Graph]:
-    """Copies that may be spoilt."""
+    """Copies of the templates that may be changed."""
     found = graphs(copy.deepcopy(templates), loaded)
     assert [each for graph in found for each in violations(graph)] == []
     return found
@@ -57,7 +57,7 @@ def environments(templates: Templates, loaded: Mapping[str, Environment]) -> lis
 
 @pytest.fixture(scope="module")
 def faults(environments: Sequence[Graph]) -> list[Mutant]:
-    """One of each kind: the same fault in a second environment is the same."""
+    """One mutant of each kind: the same fault in another environment counts once."""
     found: dict[int, Mutant] = {}
     for graph in environments:
         account = graph.environment.aws.account
@@ -101,7 +101,7 @@ def test_violations_name_the_resource_and_property_at_fault(faults: Sequence[Mut
 def test_each_policy_notices_a_fault_of_what_it_reads(
     policy: Policy, by_property: Mapping[tuple[str, str], Sequence[Mutant]]
 ) -> None:
-    """A policy that never says no is none."""
+    """A policy that never finds a violation is useless."""
     about = [each for key in by_property for each in by_property[key] if policy.is_about(*key)]
     random.Random(18).shuffle(about)
     assert any(_objects(policy, each) for each in about[:1500]), "add a fault that it notices to ADDED"

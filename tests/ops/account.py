@@ -26,11 +26,11 @@ class Account:
         self.deployments: dict[str, list[dict[str, Any]]] = {"api": [], "worker": []}
         self.alarms: list[dict[str, Any]] = []
         self.resources: dict[str, list[tuple[str, str, str]]] = {}
-        """More of them by stack: type, logical id, physical id."""
+        """Further resources by stack: type, logical id, physical id."""
         self.maintenance: dict[str, Any] | None = None
         """The record of `infra maintenance on`."""
         self.next_deployment: dict[str, Any] | None = None
-        """What UpdateService begins."""
+        """The deployment that UpdateService starts."""
 
     def released(self, service: str = "api", **changes: Any) -> Release:
         """Adds a release to the ledger, as running unless `changes` say otherwise."""
@@ -66,7 +66,7 @@ class Account:
         is_composite: bool = False,
         tells: tuple[str, ...] = ("arn:aws:sns:eu-central-1:111122223333:topic",),
     ) -> None:
-        """`tells` are the topics that hear of it."""
+        """`tells` are the notified topics."""
         moment = datetime.now(UTC) - timedelta(minutes=minutes)
         alarm = {"AlarmName": name, "StateValue": "ALARM", "StateUpdatedTimestamp": datetime.now(UTC)}
         found = {"AlarmDescription": description} if description else {}
@@ -145,7 +145,7 @@ class Account:
             return {"MetricAlarms": [{"AlarmName": each, "StateValue": "OK"} for each in asked["AlarmNames"]]}
         found = [each for each in self.alarms if each["AlarmName"].startswith(asked["AlarmNamePrefix"])]
         assert asked.get("StateValue", "ALARM") == "ALARM", "all of them fire"
-        # Without AlarmTypes, composite ones are not answered (CloudWatch API Reference, DescribeAlarms).
+        # Without AlarmTypes, DescribeAlarms returns no composite alarms (CloudWatch API Reference).
         composite = [each for each in found if each["composite"] and "CompositeAlarm" in asked.get("AlarmTypes", [])]
         return {"MetricAlarms": [each for each in found if not each["composite"]], "CompositeAlarms": composite}
 

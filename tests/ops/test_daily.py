@@ -26,7 +26,7 @@ POSTGRESQL = "/aws/rds/instance/db/postgresql"
 
 
 class CloudWatchLogs:
-    """Events by log group, in pages of one; a page may be empty. A group is made with its first event."""
+    """Events by log group, in pages of one; a page may be empty. The first event creates its group."""
 
     class exceptions:  # noqa: N801
         class ResourceNotFoundException(Exception):
@@ -37,7 +37,7 @@ class CloudWatchLogs:
         self.asked: list[Mapping[str, Any]] = []
 
     def writes(self, group: str, text: str, *, seconds: int) -> None:
-        """So many seconds after noon."""
+        """The time this many seconds after noon."""
         moment = int((NOW + timedelta(seconds=seconds)).timestamp() * 1000)
         found = self.events.setdefault(group, [])
         found.append({"eventId": f"{group}{len(found)}", "timestamp": moment, "message": text})
@@ -270,7 +270,7 @@ def test_a_name_that_matches_none_or_several_is_refused_with_the_candidates(
 
 
 class Functions:
-    """Lambda and EventBridge: one function, which a schedule and an event of AWS's run."""
+    """Lambda and EventBridge with one function, which a schedule and an AWS event invoke."""
 
     def __init__(self) -> None:
         self.events: list[Any] = []

@@ -29,7 +29,7 @@ PLATFORM = "daadaar-production-platform"
 
 @pytest.fixture
 def wanted(templates: Templates, production: Account, monkeypatch: pytest.MonkeyPatch) -> Templates:
-    """What the code would make; a test spoils its copy."""
+    """Templates of the code; each test changes its own copy."""
     mine = {
         f"daadaar-{name.lower().replace('/', '-')}": json.loads(json.dumps(each))
         for name, each in templates.items()
@@ -93,7 +93,7 @@ def test_a_token_that_cannot_turn_on_maintenance_is_reported_before_an_incident(
 def test_a_zone_without_its_certificate_at_the_edge_is_reported_before_users_see_it(
     status: str, wanted: Templates, production: Account
 ) -> None:
-    """Cloudflare takes up to a day for a new zone's."""
+    """Cloudflare needs up to a day for the certificate of a new zone."""
     assert list(zone(production.environment, wanted, production)) == []
     production.zone.edge_certificate = status
     try:

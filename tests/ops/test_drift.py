@@ -146,7 +146,7 @@ def test_manual_changes_are_drift(account: Somebodys, dev: Environment, deploy: 
 
 
 def by_hand(account: Any, *, is_: Any, becomes: Any) -> list[str]:
-    """What a deployment of other resources would write over."""
+    """Manual changes that a deployment of other resources would overwrite."""
     before, after = ({STACK: {"Resources": each}} for each in (is_, becomes))
     return [f"{each.severity.name} {each.what}" for each in overwritten(account, before, after, effects(before, after))]
 

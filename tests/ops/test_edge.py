@@ -65,7 +65,7 @@ def user_agent(account: Account) -> dict[str, str]:
 
 @pytest.fixture
 def operator(production: Account, assembly: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Operator]:
-    """Whatever a test breaks is whole again afterwards."""
+    """Restores the zone after each test."""
     monkeypatch.setattr(synthesized, "synthesized", lambda name: dict(read(assembly / f"assembly-{name}")))
     operator = Operator(production)
     yield operator

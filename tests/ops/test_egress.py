@@ -28,7 +28,7 @@ def of(edge: EdgeModel, **changes: float) -> Saving:
 
 
 def resident(trace: Trace, kept_days: float) -> int:
-    """How many objects a cache holds that keeps each so long after it was last asked for: the mean of many moments."""
+    """Mean number of objects in a cache that keeps each for this time after its last request."""
     counts = []
     for moment in np.linspace(30, 60, 40):
         recent = (trace.when <= moment) & (trace.when > moment - kept_days)
@@ -45,7 +45,7 @@ def least_recently_used(what: Ids, size: int) -> NDArray[np.bool_]:
 @pytest.mark.parametrize("alpha", [0.7, 0.9, 1.1])
 @pytest.mark.parametrize("kept_days", [1.0, 7.0])
 def test_a_retention_time_approximates_an_lru_cache(alpha: float, kept_days: float) -> None:
-    """The approximation that the model stands on, within one point."""
+    """The model is based on this approximation; it holds within one percentage point."""
     trace = requests(traffic(alpha=alpha))
     counted = trace.when >= 30
     ours = misses(trace.when, trace.what, kept_days)[counted].mean()
@@ -54,7 +54,7 @@ def test_a_retention_time_approximates_an_lru_cache(alpha: float, kept_days: flo
 
 
 def test_two_tiers_are_two_caches_one_behind_the_other() -> None:
-    """Every location and the one above them, each by libCacheSim; within one point."""
+    """Compares every location and the upper tier with libCacheSim, within one percentage point."""
     edge, asked = EdgeModel(kept_days=3, tiered=True, locations=5), traffic()
     trace = requests(asked)
     ours = saving(asked, edge, trace, seed=7)
@@ -72,7 +72,7 @@ def test_two_tiers_are_two_caches_one_behind_the_other() -> None:
 
 
 def test_a_cache_that_is_too_small_would_be_noticed() -> None:
-    """The comparison above can fail."""
+    """Shows that the comparison above can fail."""
     trace = requests(traffic())
     counted = trace.when >= 30
     ours = misses(trace.when, trace.what, 7.0)[counted].mean()
@@ -99,7 +99,7 @@ def test_requests_that_bypass_the_cache_reduce_the_saving() -> None:
 
 
 def test_browsers_save_bytes_and_lower_what_is_measured() -> None:
-    """So that the share alone is no measure of success."""
+    """The share alone is therefore no measure of success."""
     edge = EdgeModel(kept_days=7, tiered=True)
     without, with_ = of(edge), of(edge, repeated_percent=40)
     assert without.percent == without.percent_with_browsers

@@ -19,7 +19,7 @@ from tests.ops.every_command import ARGUMENTS, ELSEWHERE, ENV, conforms, with_js
 
 SLOWEST_SECONDS = 10.0
 FINDINGS = 3
-# Words, and how it may end: whether an alarm fires or the last release has failed is another test's doing.
+# Arguments, and possible exit codes: other tests decide whether an alarm fires or the last release has failed.
 FINE: dict[str, tuple[list[str], set[int]]] = {
     "status": ([], {0}),
     "alarms": ([], {0, FINDINGS}),

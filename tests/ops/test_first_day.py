@@ -225,7 +225,7 @@ def test_a_stack_that_could_not_be_created_can_be_created_again(
 
 
 class Blind:
-    """The pipeline: reads CloudFormation, and nothing of a load balancer."""
+    """The pipeline's credentials: they may read CloudFormation, but no load balancer."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
@@ -267,7 +267,7 @@ def _fails(cloudformation: Any, name: str, resources: dict[str, Any]) -> None:
         time.sleep(0.05)
 
 
-# Exit code, and what is said in one of both streams, where nothing is deployed.
+# Exit code, and text on standard output or error, if nothing is deployed.
 BEFORE: dict[str, tuple[int, str]] = {
     "doctor": (3, "no stack CDKToolkit"),
     "drift": (1, "deploy it first: make deploy ENV=dev"),

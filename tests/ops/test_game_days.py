@@ -102,7 +102,7 @@ def test_the_list_says_what_each_costs_users() -> None:
 
 
 def test_redis_has_the_tags_by_which_fis_finds_it(production: Account) -> None:
-    """Tags of its stack: no template gives it any."""
+    """The stack's tags: the template itself sets none."""
     elasticache = production.client("elasticache")
     (group,) = elasticache.describe_replication_groups()["ReplicationGroups"]
     tags = elasticache.list_tags_for_resource(ResourceName=group["ARN"])["TagList"]

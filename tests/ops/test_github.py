@@ -26,7 +26,7 @@ def outputs(templates: Templates, name: str) -> dict[str, str]:
     return {key: f"the {key}" for key in templates[f"{name}/Delivery"]["Outputs"]}
 
 
-# Whose repository it is in, and how its name ends: (of a service, -drift or -preview or nothing).
+# Kinds of GitHub environments: (whether of a service's repository, suffix of the name).
 Kind = tuple[bool, str]
 
 

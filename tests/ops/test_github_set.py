@@ -133,7 +133,7 @@ def test_one_repository_for_everything_calls_its_own_workflows(github: GitHub, c
 
 
 class Deployed:
-    """CloudFormation, as far as the outputs of a stack go."""
+    """CloudFormation with the outputs of a stack."""
 
     def __init__(self, found: Mapping[str, str]) -> None:
         self._outputs = [{"OutputKey": key, "OutputValue": value} for key, value in found.items()]
@@ -151,7 +151,7 @@ class Deployed:
 def doctor(
     templates: Templates, github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[], dict[str, str]]]:
-    """What doctor says of GitHub's environments of dev, by where."""
+    """Doctor's findings about GitHub's environments of dev, by place."""
     deployed, environment = Deployed(outputs(templates, "dev")), load(["dev"])["dev"]
 
     def examine() -> dict[str, str]:
@@ -268,7 +268,7 @@ def test_a_secret_that_is_missing_is_left_with_its_command(github: GitHub, clien
 
 
 class Forgetful(GitHub):
-    """A PUT loses the reviewers, whatever it says of them."""
+    """A PUT loses the reviewers, even if it contains them."""
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], content: bytes) -> Answer:
         found = super().answer(method, target, headers, content)

@@ -65,7 +65,7 @@ def place(world: World, tmp_path: Path) -> JobPlace:
 
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """What happens each time that the command waits."""
+    """Runs a step each time that the command waits."""
 
     def happens(*steps: Callable[[], object]) -> None:
         left = list(steps)

@@ -78,7 +78,7 @@ def test_a_pull_request_runs_on_a_copy_with_its_own_migrations(development: Acco
     # Keys in Redis are its own.
     assert [preview.ask("/count")["count"], preview.ask("/count")["count"]] == [1, 2]
     assert users.ask("/count")["count"] == 1
-    # What is pushed next finds what was there.
+    # The next push finds the previous data.
     again = push(development, "api", "pull-request-2", (FIRST, SECOND, "insert into visitors (name) values ('Joan')"))
     said(previews, "add-email", again)
     assert preview.ask("/") == {"version": again, "visitors": 3, "runtime": "node"}

@@ -153,7 +153,7 @@ def test_an_alarm_during_the_bake_sends_it_back(attempt: Attempt, production: Ac
     ringing = threading.Thread(target=_once_begun(production, ring), daemon=True)
     ringing.start()
     try:
-        # A bake that waits for the alarm, however slow this machine is now.
+        # A bake that is long enough for the alarm, however slow this machine is.
         with deploying_with(production, bakeTimeInMinutes=1000):
             _, entry = attempt(image)
     finally:
@@ -182,7 +182,7 @@ def test_a_hook_that_crashes_stops_the_release(attempt: Attempt, production: Acc
 
 @contextmanager
 def _hook_with(account: Account, stage: str, **changes: str) -> Iterator[None]:
-    """Other variables for the function that ECS asks at this stage."""
+    """Changes variables of the function that ECS calls at this stage."""
     hooks = account.service("Api")["deploymentConfiguration"]["lifecycleHooks"]
     (name,) = [each["hookTargetArn"] for each in hooks if stage in each["lifecycleStages"]]
     functions = account.client("lambda")
@@ -218,7 +218,7 @@ def _replace_tool(folder: Path, script: str) -> None:
 
 @pytest.fixture
 def held(production: Account) -> Iterator[None]:
-    """Somebody's long transaction, which has read the table."""
+    """A person's long transaction, which has read the table."""
     service = production.service("Api")
     with connected(production, service["taskDefinition"]) as connection, connection.transaction():
         connection.execute("select 1 from visitors limit 1")
@@ -381,7 +381,7 @@ def test_a_task_that_cannot_start_says_why(place: ReleaseTarget, production: Acc
 def test_a_health_path_that_running_tasks_do_not_answer_costs_them_and_requests(
     place: ReleaseTarget, production: Account
 ) -> None:
-    """Why a deployment asks them first (infra_runtime.health_path)."""
+    """This is why a deployment first requests the path from running tasks (infra_runtime.health_path)."""
     balancer, ecs = production.client("elbv2"), production.client("ecs")
     (group,) = (arn for arn, weight in live_weights(production, place.described()).items() if weight)
     (was,) = (

@@ -20,7 +20,7 @@ Step = Callable[[], None]
 
 @dataclass(frozen=True)
 class Asked(ReleaseTarget):
-    """Whose control gives these answers, one each time; there are tests of its own."""
+    """A target whose release function gives these answers in turn; it has its own tests."""
 
     answers: list[dict[str, Any]] = field(default_factory=list)
 
@@ -35,7 +35,7 @@ def account() -> Account:
 
 
 def rolled_back(account: Account, *answers: dict[str, Any], meanwhile: tuple[Step, ...] = ()) -> str:
-    """What is said; at each wait one of the steps happens."""
+    """The command's output; at each wait one of the steps happens."""
     out, steps = io.StringIO(), list(meanwhile)
     place = Asked(
         NAME, load([NAME])[NAME], "api", account, sleep=lambda _: steps.pop(0)() if steps else None,

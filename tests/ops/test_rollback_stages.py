@@ -43,7 +43,7 @@ WAYS = {
     **dict.fromkeys(HOOKED[:-2], NOT_SEEN),
     **dict.fromkeys(HOOKED[-2:], SEEN),
 }
-# `make soak` takes all of them; CI the two in which most happens.
+# `make soak` tests all stages, CI the two in which most happens.
 STAGES = list(WAYS)[: int(os.environ.get("ROLLBACK_STAGES", "2"))]
 # Old tasks end at once when users have left them; how long ECS then waits for their connections holds CLEAN_UP.
 _LONGEST_DRAIN = {"Key": "deregistration_delay.timeout_seconds", "Value": "3600"}
@@ -159,7 +159,7 @@ class Releasing:
 
 
 def asks(account: Account, folder: Path) -> "subprocess.Popen[str]":
-    """A person types it, in any folder."""
+    """Runs the command as a person does, in any folder."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     addresses = {"AWS_ENDPOINT_URL": account.cdk.endpoint or "", **account.cdk.credentials}
     return subprocess.Popen(
@@ -173,7 +173,7 @@ def asks(account: Account, folder: Path) -> "subprocess.Popen[str]":
 
 
 def answered(asking: "subprocess.Popen[str]") -> str:
-    """What is printed until its end, which is a good one."""
+    """The output up to its successful end."""
     out, err = asking.communicate()
     assert asking.returncode == 0, out + err
     return out

@@ -54,7 +54,7 @@ def test_its_environment_is_reached_without_the_persons_own_settings_and_the_com
 def test_another_environment_is_the_real_one_and_the_command_says_so(
     page: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whether the sandbox still runs or not: an incident does not wait for that."""
+    """It makes no difference whether the sandbox still runs: an incident cannot wait for that."""
     before = dict(os.environ)
     for url in (page, "http://127.0.0.1:9"):
         sandbox.enter("production", written(tmp_path, url))

@@ -22,7 +22,7 @@ CHANGED = datetime(2026, 11, 26, 5, tzinfo=UTC)
 
 
 class Manager:
-    """Secrets Manager, in memory. `values` is what has been written; None is a secret without a value."""
+    """In-memory Secrets Manager. `values` has the stored values; None is a secret without a value."""
 
     def __init__(self, **values: str | None) -> None:
         self.values: dict[str, str | None] = {f"daadaar/{name}": value for name, value in values.items()}

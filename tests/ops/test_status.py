@@ -156,7 +156,7 @@ def test_watch_looks_again_until_it_is_interrupted(environment: Environment, acc
 
 
 def place(environment: Environment, account: Account, *steps: object) -> ReleaseTarget:
-    """Whose waits do these steps, one each time."""
+    """A target that runs one of these steps at each wait."""
     left = list(steps)
 
     def waits(_: float) -> None:

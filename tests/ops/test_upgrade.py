@@ -65,7 +65,7 @@ def go_back(place: Instances, *, loses_writes: bool = False) -> str:
 
 
 def changed(place: Instances, **properties: object) -> str:
-    """How a deployment of the stack ends, with these properties of the database."""
+    """Deploys the stack with these properties of the database. Returns its final status."""
     database = {"Type": "AWS::RDS::DBInstance", "Properties": {**DATABASE, **properties}}
     template = {"Resources": {**TEMPLATE["Resources"], "Database": database}}
     cloudformation = place.clients.client("cloudformation")
@@ -110,14 +110,14 @@ def written(place: Rehearsed) -> Iterator[list[int]]:
 
 
 def test_a_deployment_does_not_upgrade(place: Rehearsed) -> None:
-    """Somebody changes the version in the environment's file first: RDS refuses, and nothing changes."""
+    """A person first changes the version in the environment's file: RDS refuses, and nothing changes."""
     output = changed(place, EngineVersion="18", DBParameterGroupName={"Ref": "Parameters18"})
     assert "UPDATE_ROLLBACK_COMPLETE The AllowMajorVersionUpgrade flag must be present" in output
     assert serving(place)["EngineVersion"] == "17.9"
 
 
 def test_rds_copies_no_database_whose_password_it_manages(place: Rehearsed) -> None:
-    """Which is why the upgrade takes it over for a while."""
+    """This is why the upgrade takes over the password for a while."""
     work = Upgrade(place)
     with pytest.raises(ClientError, match="don't support managing master user passwords"):
         work.begin(serving(place), "18.3", work.group(18))
@@ -214,7 +214,7 @@ def test_it_takes_over_by_its_name_with_every_row_and_may_be_interrupted_anywher
     assert Upgrade(place).found() is None
     assert "set version = 18 under [database] in environments/dev.toml" in output
     assert "infra database upgrade dev --back" in output
-    # Once more changes nothing.
+    # Repeating the command changes nothing.
     upgrade(place)
     assert serving(place)["DbiResourceId"] == after["DbiResourceId"]
 

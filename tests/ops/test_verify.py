@@ -80,7 +80,7 @@ def test_everything_holds_and_nothing_is_left(production: Account, run: Verify, 
     assert all(each["answers"] for each in document["checks"])
     for private in (TOKEN, production.environment.aws.account, production.environment.domains.zone):
         assert private not in file.read_text()
-    # Whatever an adopter has recorded on a live account binds the simulators.
+    # Recordings of live accounts are binding for the simulators.
     for recorded in sorted(EVIDENCE.glob("*.json")):
         assert list(differences(json.loads(recorded.read_text()), document)) == [], recorded.name
 
@@ -93,7 +93,7 @@ def _made_by_checks(account: Account) -> dict[str, list[str]]:
     return {"queues": queues, "rules": rules, "alarms": [each["AlarmName"] for each in alarms]}
 
 
-# -- Vendors who are otherwise
+# -- Vendors that behave differently
 
 
 @contextmanager
@@ -159,7 +159,7 @@ def no_redis(account: Account, _: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def answering(service: str, operation: str, change: Callable[[Any], Any]) -> Any:
-    """A service that answers one operation otherwise. `change` is given the request and asks the service itself."""
+    """A service that answers one operation differently. `change` gets the request and calls the real service."""
 
     class Otherwise:
         def __init__(self, client: Any) -> None:

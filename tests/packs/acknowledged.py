@@ -49,7 +49,7 @@ def _needs_nothing_inside(_: Graph, function: Resource) -> bool:
     return not {"PGHOST", "URL_SECRET"} & set(function.get("Environment.Variables", {}))
 
 
-# What changes otherwise than by a rotation of Secrets Manager's.
+# Secrets that change without a rotation by Secrets Manager.
 _CHANGED_OTHERWISE = (
     "DatabaseLoginsMasterDuringUpgrades",  # made for an upgrade, which takes hours
     "CheckPassSecret",  # lets our own checks past a challenge, and nothing else
@@ -130,7 +130,7 @@ def _has_snapshots(_: Graph, group: Resource) -> bool:
     return (number(group.get("SnapshotRetentionLimit")) or 0) >= 1
 
 
-# By the rule's name without its pack.
+# Acknowledgements by the rule's name without its pack.
 ACKNOWLEDGED: Mapping[str, Acknowledged] = {
     "VPCNoUnrestrictedRouteToIGW": Acknowledged(
         "The public subnets hold load balancer and NAT only, and those have to reach the internet.", _is_public_only
@@ -239,7 +239,7 @@ ACKNOWLEDGED: Mapping[str, Acknowledged] = {
 
 
 def _is_in_the_network_or_needs_nothing_of_it(graph: Graph, function: Resource) -> bool:
-    """The rule takes no subnet that another stack exports."""
+    """The rule does not understand subnets that another stack exports."""
     return function.get("VpcConfig") is not None or _needs_nothing_inside(graph, function)
 
 

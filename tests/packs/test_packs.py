@@ -78,5 +78,5 @@ def _require_none(left: Sequence[str]) -> None:
 
 
 def test_each_acknowledgement_is_needed() -> None:
-    """After the others, which find what it is for."""
+    """Runs after the other tests, which record the used acknowledgements."""
     assert {*ACKNOWLEDGED, *CONTROL_TOWER} - USED == set()

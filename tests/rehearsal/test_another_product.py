@@ -36,7 +36,7 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def lived(environments: Path) -> tuple[RehearsalOutcome, str]:
-    """(how it ended, what was printed)"""
+    """(outcome, output)"""
     output = io.StringIO()
     outcome = live(NAME, Progress(Console(file=output, width=200)), environments=environments)
     return outcome, output.getvalue()

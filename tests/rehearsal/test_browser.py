@@ -47,13 +47,13 @@ _TIMEOUT_SECONDS = 90
 
 @dataclass
 class Edge:
-    """What the browser takes for the internet."""
+    """The browser's simulated internet."""
 
     visitor: SimulatedVisitor
     pages: set[str]
     """Hosts of the pages."""
     names: set[str]
-    """All that lead here."""
+    """All hosts that this server answers for."""
     url: str = ""
     reports: "queue.Queue[dict[str, Any]]" = field(default_factory=queue.Queue)
     cache_states: list[str] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Edge:
         return send(handler, answer.status_code, answer.content, **headers)
 
     def open(self, page: str, folder: Path, **parameters: str) -> dict[str, Any]:
-        """What the page reports."""
+        """The page's report."""
         here = f"127.0.0.1:{urlsplit(self.url).port}"
         # No other server is reachable, which a browser would contact by itself.
         rules = ", ".join([*(f"MAP {name} {here}" for name in self.names), "MAP * ~NOTFOUND", "EXCLUDE 127.0.0.1"])
@@ -141,6 +141,6 @@ def test_a_page_of_another_origin_can_neither_ask_nor_upload(production: Account
     assert found == {"asked": "TypeError: Failed to fetch", "uploaded": "TypeError: Failed to fetch"}
     missing = edge.visitor.get(f"{urls(production)['media']}/upload/{signed['id']}")
     assert missing.status_code == 403
-    # Whoever is no browser may use it: CORS protects users, and the bucket is protected by what is signed.
+    # Other clients may use it: CORS protects users, and the signature protects the bucket.
     assert httpx.put(signed["url"], content=b"a" * 109, headers={"Content-Type": "image/png"}).status_code == 200
     edge.visitor.ask("DELETE", f"{api}/uploads?id={signed['id']}")

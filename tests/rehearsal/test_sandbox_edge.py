@@ -46,7 +46,7 @@ def zone() -> Zone:
 
 @pytest.fixture
 def front(zone: Zone, tmp_path: Path) -> Iterator[tuple[SandboxEdge, int]]:
-    """Before an account whose load balancer cannot be reached."""
+    """An edge in front of an account whose load balancer cannot be reached."""
     account: Any = SimpleNamespace(
         zone=zone,
         environment=SimpleNamespace(domains=SimpleNamespace(media="media.example.com")),

@@ -33,7 +33,7 @@ class Account:
 
 @dataclass
 class Pretended:
-    """What the page is given, without an account."""
+    """The page's state, without an account."""
 
     account: Account = field(default_factory=Account)
     broken: list[str] = field(default_factory=list)

@@ -26,7 +26,7 @@ _CONTRACT = Contract()
 
 
 class Time:
-    """Passes only when somebody sleeps."""
+    """A clock that advances only through `sleep`."""
 
     def __init__(self) -> None:
         self.seconds = 1_800_000_000.0
@@ -57,7 +57,7 @@ class FakeSecretsManager:
 
 @dataclass
 class Edge:
-    """One zone in which others live already, and the provider that is let loose on it."""
+    """A zone with objects of others, and the provider."""
 
     world: World
     simulator: CloudflareSimulator
@@ -101,7 +101,7 @@ class Edge:
             event = asked[-1]
 
     def writes(self, job: Callable[[], object]) -> list[str]:
-        """The writes that a piece of work has made."""
+        """The write requests that `work` sends."""
         before = len(self.simulator.calls)
         job()
         return [f"{call.method} {call.path}" for call in self.simulator.calls[before:] if call.is_write]

@@ -195,7 +195,7 @@ def test_a_delete_takes_domain_and_records_and_may_come_twice(hosting: Hosting) 
 
 
 def test_the_edges_own_record_outlives_the_domain(hosting: Hosting) -> None:
-    """The edge's stack goes, or leads it elsewhere, by itself."""
+    """The stack Edge deletes its record, or points it elsewhere, on its own."""
     made = hosting.ask("Create")
     hosting.declare_names(("frontend", HOST, made.attributes["Target"]))
     hosting.ask("Delete", made.physical_id)
@@ -237,7 +237,7 @@ def test_another_app_is_another_domain(hosting: Hosting) -> None:
 
 
 def test_users_of_a_site_that_moves_here_stay_where_they_are_until_it_is_built(hosting: Hosting) -> None:
-    """The edge's stack leads them to it, when this one is deployed."""
+    """The stack Edge sends users to it, after this stack is deployed."""
     hosting.declare_names(("frontend", HOST, "balancer.example.net"))
     hosting.amplify.start_job(appId=hosting.app, branchName="main", jobType="RELEASE")
     made = hosting.ask("Create")

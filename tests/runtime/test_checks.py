@@ -30,7 +30,7 @@ class Site:
     fails: int = 0
     """How many requests for each path get 503 before the first success."""
     health: bytes = b"{}"
-    """What /health answers."""
+    """Answer of /health."""
 
     def target(self, path: str = "/", **more: Any) -> CheckTarget:
         return CheckTarget("site", f"{self.url}{path}", **more)

@@ -132,7 +132,7 @@ def test_yesterdays_user_agent_is_refused_an_hour_after_the_rotation() -> None:
 
 
 def test_a_rotation_in_the_middle_of_the_write_is_noticed() -> None:
-    """The other writer has put its policy; ours, older, must not be what stays."""
+    """Another writer has put its newer policy; our older one must not replace it."""
     secrets = SecretsManager("agent-1")
 
     class Overtaken(S3):

@@ -73,7 +73,7 @@ def test_an_event_alone_moves_nothing(tags: dict[str, str]) -> None:
         ("UNSUPPORTED", "SKIPPED", "UploadsNotScanned"),
         ("ACCESS_DENIED", "SKIPPED", "UploadsNotScanned"),
         ("FAILED", "FAILED", "UploadsNotScanned"),
-        # Whatever GuardDuty says one day.
+        # A result that GuardDuty may add one day.
         (CLEAN, "SKIPPED", "UploadsNotScanned"),
         ("PROBABLY_FINE", "COMPLETED", "UploadsNotScanned"),
     ],

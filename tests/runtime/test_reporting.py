@@ -25,7 +25,7 @@ Events = list[dict[str, Any]]
 
 @pytest.fixture
 def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[Events]:
-    """What arrives at a Sentry of ours."""
+    """Events that arrive at a simulated Sentry."""
     found: Events = []
 
     def respond(handler: BaseHTTPRequestHandler, content: bytes) -> None:

@@ -14,7 +14,7 @@ _UNPRIVILEGED_USER = 65534
 
 @pytest.fixture
 def taken_everywhere() -> Iterator[int]:
-    """A port that somebody's development server has on every address of the machine."""
+    """A port that another program uses on every address of the machine."""
     with socket.socket() as theirs:
         theirs.bind(("0.0.0.0", free_port()))  # noqa: S104
         theirs.listen()

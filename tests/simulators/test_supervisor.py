@@ -14,7 +14,7 @@ import pytest
 from tests.rehearsal.conftest import is_alive
 
 ROOT = Path(__file__).resolve().parents[2]
-# A server, one that is frozen, and a process that has left its session and its parent and hears no SIGTERM.
+# A server, a suspended server, and a process that left its session and parent and ignores SIGTERM.
 PROGRAM = """
 import subprocess, sys, tempfile, time
 from pathlib import Path

@@ -43,7 +43,7 @@ from tests.effects.test_one_line_edits import raw_of
 NAME = "dev"
 TABLE = ROOT / "build" / "edits.md"
 _STORAGE_GIB = 30
-"""More than the least, so that an edit may ask for less."""
+"""More than the minimum, so that an edit can lower it."""
 
 
 def base() -> dict[str, Any]:
@@ -130,7 +130,7 @@ class Bench:
         self._begin()
 
     def begin_anew(self) -> None:
-        """When an edit has left something behind."""
+        """Starts a new account after an edit that left something behind."""
         self._around.close()
         self._begin()
 
@@ -300,7 +300,7 @@ def deployed(first: Version, folder: Path, around: ExitStack) -> Account:
 
 
 def _store_further_secrets(account: Account) -> None:
-    """Which some edits name, as a person would before."""
+    """Creates resources that some edits refer to, as a person would before."""
     manager = account.client("secretsmanager")
 
     def stored(name: str) -> str:
@@ -361,7 +361,7 @@ def one(edit: Edit, bench: Bench) -> list[str]:
         wrong += [f"back: {each}" for each in differ]
         back = _of_outcome(returned, bench.taken)
         if returned.refusal and stopped_back:
-            bench.deployed = wanted  # there is no way back, as was predicted
+            bench.deployed = wanted  # As predicted, it cannot be rolled back.
             bench.deploy(wanted)
         elif bench.now(home) != home.templates:
             wrong.append("it is not as before")

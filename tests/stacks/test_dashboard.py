@@ -11,7 +11,7 @@ from infra_runtime.contract.metrics import RELEASES, ReleaseMetric
 from simulators.aws.cloudwatch.alarms import text_of
 
 Templates = dict[str, dict[str, Any]]
-# What is shown and never an alarm.
+# Metrics that are shown but have no alarm.
 _SHOWN = {(RELEASES, each.value) for each in ReleaseMetric}
 
 

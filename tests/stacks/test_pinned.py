@@ -75,7 +75,7 @@ STATEFUL = {
         "AWS::ECR::Repository": {"ApiRepositoryAADF3F12", "FrontendRepository8FE916EE"},
     },
 }
-# Kept when the stack goes, but a new one that begins empty does no harm.
+# Kept when the stack is deleted, but an empty replacement does no harm.
 ACCESS_LOGS = "LoadBalancerAccessLogsB27DFC85"
 # A repository whose image ECR can fetch again.
 CACHE = "HelperRepository"

@@ -82,7 +82,7 @@ def test_each_name_is_in_dns_and_in_the_certificate(templates: Templates) -> Non
 
 
 def test_their_names_have_the_protection_of_the_others(templates: Templates) -> None:
-    """An API that is previewed is asked by programs, too: bots' challenge would be all that they get."""
+    """Programs also call a previewed API, and cannot pass a bot challenge."""
     text = json.dumps(templates["dev/Edge"]).replace("\\", "")
     apis = [str(DEV.services["api"].host), *(hosts(DEV, slot)["api"] for slot in slots(DEV))]
     names = " ".join(f'"{each}"' for each in [*apis, DEV.domains.media])

@@ -209,7 +209,7 @@ def test_the_checks_ask_a_service_about_its_dependencies(queued: Templates) -> N
 
 
 def test_a_server_that_asks_its_environment_outlives_the_idle_time_of_the_load_balancer(queued: Templates) -> None:
-    """That of Next.js, and whatever reads the same variable."""
+    """This concerns Next.js and other servers that read the same variable."""
     for stack in ("dev/Api", "dev/Frontend"):
         definitions = of_type(queued, stack, "AWS::ECS::TaskDefinition")
         (service,) = [each for name, each in definitions.items() if name.startswith("ServiceTask")]

@@ -66,7 +66,7 @@ def test_latency_is_a_warning_above_a_hundred_milliseconds(
 ) -> None:
     assert HIGH_LATENCY_MS == 100
     assert messages(templates, "production", RedisMetric.PING, [*GOOD, *[ping] * 10, *GOOD]) == expected
-    # Not reached at all is the other alarm's.
+    # The other alarm covers an unreachable service.
     assert messages(templates, "production", RedisMetric.PING, [*GOOD, *[None] * 10, *GOOD]) == []
 
 

@@ -47,7 +47,7 @@ def test_every_task_may_pull_guarddutys_agent(templates: Templates) -> None:
 
 DAY = 24 * 60
 Image = tuple[int, *tuple[str, ...]]
-"""Its age in minutes, and its tags."""
+"""An image: age in minutes, and tags."""
 
 
 def expired(rules: Sequence[dict[str, Any]], images: Sequence[Image]) -> set[int]:

@@ -60,7 +60,7 @@ def own(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> di
 
 
 def functions(resources: dict[str, Any], module: str) -> dict[str, dict[str, str]]:
-    """Their variables, by the service that they are for."""
+    """Variables of these functions, by service."""
     found = [
         each["Properties"]["Environment"]["Variables"]
         for each in resources.values()
@@ -95,7 +95,7 @@ def test_a_release_checks_every_secret_that_tasks_of_its_image_read(own: dict[st
 
 
 def test_a_preview_checks_every_secret_that_its_services_read(own: dict[str, dict[str, Any]]) -> None:
-    """Workers run in no slot."""
+    """Preview slots run no workers."""
     (control,) = [
         each["Properties"]["Environment"]["Variables"]
         for each in own["dev/Delivery"].values()

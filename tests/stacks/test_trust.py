@@ -36,7 +36,7 @@ def forked(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def roles(templates: Templates, name: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(repository, GitHub's environment, role) of each that GitHub's tokens lead to."""
+    """(repository, GitHub environment, role) of each role that GitHub's tokens may assume."""
     for stack, template in templates.items():
         for role in template["Resources"].values():
             if not stack.startswith(f"{name}/") or role["Type"] != "AWS::IAM::Role":
@@ -147,7 +147,7 @@ def test_roles_last_as_long_as_their_job_and_are_bounded_by_what_they_may(templa
 
 
 def statements(templates: Templates, name: str, repository: str, environment: str) -> list[dict[str, Any]]:
-    """What the role may that this repository gets in this environment of GitHub."""
+    """Statements of the role for this repository and GitHub environment."""
     resources, wanted = templates[f"{name}/Delivery"]["Resources"], (repository, environment)
     role = next(role for of, where, role in roles(templates, name) if (of, where) == wanted)
     policy = resources[role["PermissionsBoundary"]["Ref"]]["Properties"]

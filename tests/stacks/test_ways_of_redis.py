@@ -35,7 +35,7 @@ def test_only_the_redis_in_use_has_alarms_and_a_gate_and_all_stay_reachable(ever
         and each["Properties"]["Handler"] == "infra_runtime.redis.monitor.handler"
     }
     assert probes == {"main", "next", "last", "jobs"}
-    # What the API has imported is exported as long as it is there: changing over is no dead end.
+    # Exports that the API has imported stay, so the switch can be deployed.
     exported = json.dumps(every_redis["dev/Redis"]["Outputs"])
     assert "InstancesmainUrl" in exported
     assert "InstancesnextUrl" in exported

@@ -30,7 +30,7 @@ Spoil = Callable[["Line", Http, ApiCall], None]
 
 
 class Line:
-    """The way to Cloudflare. `spoiled` says which request of a kind goes wrong, and how; it may repeat."""
+    """The network to Cloudflare. `spoiled` lists which request of a kind fails, and how; entries may repeat."""
 
     def __init__(self) -> None:
         self.spoiled: list[tuple[str, Spoil]] = []
@@ -65,7 +65,7 @@ class Stage:
     answers: list[bytes]
 
     def ask(self, kind: str, document: dict[str, Any], physical_id: str | None = None) -> Answer:
-        """Delivers one event; exactly one answer comes, small enough, without the token."""
+        """Delivers one event. Asserts that exactly one answer arrives, small enough and without the token."""
         self.answers.clear()
         event = {
             "RequestType": kind, "RequestId": "r", "StackId": "s", "LogicalResourceId": "Thing",
@@ -136,7 +136,7 @@ def _status(status: int, text: str = "<html>Bad gateway</html>", **headers: str)
 
 
 def _then(spoil: Spoil) -> Spoil:
-    """Carried out first; only the answer is spoiled."""
+    """The request succeeds; only its answer is broken."""
 
     def committed(line: Line, handler: Http, call: ApiCall) -> None:
         line.carry_out(call)
@@ -154,7 +154,7 @@ _LIMITED = '{"success": false, "errors": [{"code": 971, "message": "Please wait 
 _NO_RESULT = '{"success": true, "errors": [], "messages": [], "result": null}'
 GET, POST = "GET /zones", "POST /zones"
 
-# What goes wrong, at which requests, and how many seconds have to pass at least before the next one.
+# The fault, its requests, and the least number of seconds before the next request.
 SURVIVED: dict[str, tuple[list[tuple[str, Spoil]], float]] = {
     "the connection is cut": ([(GET, _hang_up)], 0.2),
     "silence on a read": ([(GET, _silence)], 0.2),
@@ -195,7 +195,7 @@ def test_transient_faults_are_retried(fault: str, document: dict[str, Any], stag
     assert stage.line.spoiled == [] or "partial" in fault
     assert stage.edge.time.seconds - started >= seconds
     assert stage.edge.foreign() == before
-    # Nothing twice, nothing missing: another deployment of the same finds nothing to do.
+    # Nothing is duplicated or missing: deploying the same again changes nothing.
     assert stage.edge.writes(lambda: stage.ask("Update", document, answer.physical_id)) == []
     done = [call for call in stage.edge.simulator.calls if call.is_write]
     assert len(done) <= len(document.get("rules") or document.get("records") or document["policies"])
@@ -315,7 +315,7 @@ def test_another_zone_is_a_replacement(stage: Stage) -> None:
 
 
 def test_the_same_create_delivered_twice_at_the_same_time(stage: Stage, http: httpx.Client) -> None:
-    """Before the first can write, the second has done it all."""
+    """The second request completes before the first can write."""
     twin = new_edge(lambda _: http)
     twin.base_url, twin.time, twin.store = stage.edge.base_url, stage.edge.time, stage.edge.store
 
@@ -416,7 +416,7 @@ def test_a_delete_of_objects_that_were_changed_or_deleted_by_hand(stage: Stage) 
 
 
 def test_a_throttled_caller_waits_as_long_as_cloudflare_says(edge: Edge) -> None:
-    """Somebody else uses the same Cloudflare user, and uses it up."""
+    """Another client exhausts the rate limit of the same Cloudflare user."""
     for _ in range(1200):
         edge.simulator.answer(ApiCall("GET", "/zones", {}, None, TOKEN))
     started = edge.time.seconds

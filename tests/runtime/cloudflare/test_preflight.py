@@ -18,7 +18,7 @@ DOCUMENT: dict[str, Any] = {
 
 
 def findings(edge: Edge, **changed: Any) -> str:
-    """What it says; nothing when all is well. It writes nothing either way."""
+    """The preflight's findings; empty if there are none. Asserts that it writes nothing."""
     try:
         edge.ask("Create", DOCUMENT | changed)
     except (PartlyCreated, Refused) as error:

@@ -24,7 +24,7 @@ from tests.node_reader import Read, reader
 FUZZED = 100_000
 
 TAKEN = {
-    # The examples of the requirements, in their words.
+    # The examples of the requirements, verbatim.
     "redis://localhost:6379": RedisTarget(form="single", nodes=(Node("localhost", 6379),)),
     "rediss://default:password@host.upstash.io:6380": RedisTarget(
         form="single", nodes=(Node("host.upstash.io", 6380),), tls=True, username="default", password="password"
@@ -233,7 +233,7 @@ def test_neither_repr_nor_an_error_contains_a_secret(target: RedisTarget) -> Non
 
 
 def _agree(target: RedisTarget, url: str, ioredis: dict[str, Any]) -> None:
-    """Both clients, asked by themselves, read what we read: where they could differ, we refuse."""
+    """Both clients' own parsers read what ours reads: URLs that they could read differently are refused."""
     (node,) = target.nodes
     ours = (node.host, node.port, target.username or None, target.password, target.database)
     explicit_port = re.search(r":\d+(/|$)", url.rpartition("@")[2]) is not None
@@ -255,7 +255,7 @@ def _agree(target: RedisTarget, url: str, ioredis: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="session")
 def ioredis_reads() -> Iterator[Read]:
-    """How ioredis itself reads a URL; `error` where it does not."""
+    """ioredis's own reading of a URL; `error` if it refuses the URL."""
     with reader("import utils from 'ioredis/built/utils/index.js';\nconst read = utils.parseURL;") as read:
         yield read
 
@@ -276,7 +276,7 @@ _PIECES = [
 
 
 def fuzzed(chance: random.Random, count: int, *more: str) -> Iterator[str]:
-    """Half of them pieces in a row, half of them URLs that were damaged. `more` are further pieces."""
+    """Random inputs: half are concatenated pieces, half are damaged URLs. `more` are further pieces."""
     pieces, valid = [*_PIECES, *more], list(TAKEN)
     for number in range(count):
         if number % 2:

@@ -125,7 +125,7 @@ def broken(job: Mapping[str, Any], clients: DrillClients) -> DrillOutcome:
 
 
 def published(capsys: pytest.CaptureFixture[str]) -> list[dict[str, float]]:
-    """Metrics of each time that some were."""
+    """Published metrics, one mapping for each publication."""
     found = []
     for line in capsys.readouterr().out.splitlines():
         document = json.loads(line)
@@ -247,7 +247,7 @@ def test_a_restore_that_hangs_is_reported_once_though_rds_refuses_to_delete_it(
 
 
 def test_other_restores_are_left_alone(store: Remembered, capsys: pytest.CaptureFixture[str]) -> None:
-    """Somebody restores the same database in AWS Backup's console."""
+    """A person restores the same database in AWS Backup's console."""
     rds = Rds("awsbackup-restore-test-1")
     assert ended("job-1", DrillClients(Backup(), rds), store, bad) == {}
     assert ended("job-1", DrillClients(Backup(CreatedBy={"RestoreTestingPlanArn": "another"}), rds), store, bad) == {}

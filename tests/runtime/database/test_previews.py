@@ -43,7 +43,7 @@ def source(database: Database) -> Database:
 
 @pytest.fixture
 def copies(source: Database) -> Iterator[Databases]:
-    """The server is shared: nothing of one test is left to the next."""
+    """Cleans the shared server after each test."""
     yield Databases(source.master, source.name, source.variables(source.master))
     with source.server.inside("postgres") as connection:
         for name in ("preview_1", "preview_2", "preview_template", "preview_template_next"):
@@ -85,7 +85,7 @@ def test_its_logins_reach_no_other_database_and_no_other_login_reaches_it(source
 
 
 def test_objects_of_the_owner_keep_their_owner(source: Database, copies: Databases) -> None:
-    """`reassign owned` hands on databases too, whichever it is run in."""
+    """`reassign owned` also reassigns databases, whichever database it is run in."""
     copies.make(1, PASSWORD)
     with source.as_(source.owner) as connection:
         assert connection.execute("select tableowner from pg_tables where tablename = 'visitors'").fetchone() == (

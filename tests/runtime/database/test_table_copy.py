@@ -61,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
                 connection.execute(f"set role {OWNER}")
                 connection.execute(SCHEMA)
                 connection.execute(FILL, [ROWS])
-                # Holes, and rows that are not where they were.
+                # Gaps in the ids, and moved rows.
                 connection.execute("delete from orders where id % 7 = 0")
                 connection.execute("update orders set amount = amount + 1 where id % 5 = 0")
             yield made
@@ -96,7 +96,7 @@ def copy(server: Postgres, *, seconds: float = 30, name: str = "one") -> CopyPro
 
 
 def digest(server: Postgres, database: str, table: Named, *, seconds: float) -> tuple[int, int, int]:
-    """Rows, digest, and how many calls it took."""
+    """(rows, digest, number of calls) of a copy."""
     rows, total, block, calls = 0, 0, 0, 0
     while block is not None:
         with connected(server, database) as connection:

@@ -88,7 +88,7 @@ class Ecs:
         self.image = IMAGE
         self.tasks: dict[str, dict[str, Any]] = {}
         self.answers: list[Any] = []
-        """What the next calls of RunTask answer instead: failures, or an exception."""
+        """Overrides the next answers of RunTask: failures, or an exception."""
         self.knows_new_tasks = True
         self.revision = 1
         """The newest of each family."""
@@ -170,7 +170,7 @@ class Ecs:
 
 
 class Logs:
-    """Lines by stream. A line is there some looks after it was written."""
+    """Lines by stream. A line appears some reads after it was written."""
 
     def __init__(self) -> None:
         self.lines: dict[tuple[str, str], list[str]] = {}

@@ -45,7 +45,7 @@ class World:
         self.control.tend()
 
     def end(self, code: int | None = 0, **more: Any) -> None:
-        """The task that lives ends, and ECS's event arrives."""
+        """Ends the running task, and delivers ECS's event."""
         (arn,) = self.ecs.alive
         self.control.stopped(self.ecs.end(arn, code, **more))
 
@@ -261,7 +261,7 @@ def test_a_run_has_failed_after_its_last_retry(capsys: pytest.CaptureFixture[str
 
 
 def test_a_job_is_claimed_between_a_failure_and_its_retry() -> None:
-    """A schedule that comes at any moment of it does not slip in."""
+    """A schedule that fires at any moment in between starts no run."""
     asked: list[Any] = []
     is_ending = False
 
@@ -406,7 +406,7 @@ def test_a_start_that_is_never_answered_fails_before_ecs_forgets_its_token(capsy
     assert world.runs.current("clean") is None
 
 
-# -- what an event does not tell
+# -- lost and late events
 
 
 def test_a_lost_event_is_made_up_for_within_a_minute() -> None:
@@ -441,7 +441,7 @@ def test_the_recorded_outcome_counts_even_if_the_invocation_then_dies(
     with monkeypatch.context() as patch, pytest.raises(Interleaved.Died):
         patch.setattr(world.dynamo, "delete_item", dies)
         world.end(0)
-    world.ecs.knows_new_tasks = False  # long ago, so that ECS has forgotten it
+    world.ecs.knows_new_tasks = False  # Long ago, so that ECS no longer lists it.
     world.tend(hours=2)
     assert [(each.outcome, each.reason) for each in world.ended()] == [("succeeded", None)]
     assert world.runs.current("clean") is None and world.ecs.alive == []

@@ -39,7 +39,7 @@ class Stacks:
         self.refuses: set[str] = set()
         self.events: list[dict[str, Any]] = []
         self.meanwhile: Callable[[], object] = lambda: None
-        """Happens after an update was asked for, and before it begins."""
+        """Runs between the request for an update and its start."""
 
     def get_paginator(self, name: str) -> "Stacks":
         assert name == "describe_stack_events"
@@ -163,7 +163,7 @@ def ask(control: PreviewControl, action: str, name: str = "x", **more: Any) -> M
 def start(
     control: PreviewControl, aws: Aws, name: str = "x", image: str = IMAGE, service: str = "api"
 ) -> Mapping[str, Any]:
-    """Asked for, and as far as the stack's update."""
+    """Starts a preview, up to the stack's update."""
     answer = ask(control, "start", name, service=service, image=image)
     while aws.functions.later:
         control.asked(aws.functions.later.pop(0))
@@ -229,7 +229,7 @@ def test_pushed_again_it_keeps_its_slot_and_its_data_and_lasts_longer(control: P
 
 
 def test_the_same_image_again_runs_on(control: PreviewControl, aws: Aws) -> None:
-    """A workflow that is run once more."""
+    """For example if a workflow is run again."""
     start(control, aws)
     aws.stacks.end("slot1")
     start(control, aws)

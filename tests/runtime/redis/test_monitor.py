@@ -92,7 +92,7 @@ def test_keys_in_redis_are_counted_by_prefix(server: Server, url: Callable[[str]
     }
     assert found["MemoryUsedBytes"] > 500_000
     assert 0 < found["ConnectionsPercent"] < 1
-    # No limit, no share of it.
+    # Without a limit there is no percentage.
     assert "MemoryUsedPercent" not in found
     client.config_set("maxmemory", "100mb")
     monitor.handler({"inventory": True}, None)
@@ -136,7 +136,7 @@ def test_a_failed_inventory_publishes_nothing(server: Server, url: Callable[[str
     [
         (200, {"connected": True, "latencyMs": 1}, 0, None),
         (503, {"connected": False, "error": "x"}, 1, Reason.SERVICE_DISCONNECTED),
-        # No answer of the contract says nothing about Redis.
+        # An answer outside of the contract says nothing about Redis.
         (404, {"error": "not released yet"}, 0, None),
         (502, ["<html>"], 0, None),
         (200, {"connected": "yes"}, 0, None),

@@ -26,7 +26,7 @@ _MOST_SECONDS = ROUND_SECONDS + 2
 
 @dataclass
 class Round:
-    """What one round has put into the log, as CloudWatch reads it."""
+    """The metrics that one round has logged, as CloudWatch reads them."""
 
     metrics: dict[str, float]
     report: dict[str, Any]
@@ -37,7 +37,7 @@ Look = Callable[[str], Round]
 
 
 class Manager:
-    """Secrets Manager, as far as the probe asks it."""
+    """Secrets Manager with the probe's secret."""
 
     def __init__(self) -> None:
         self.url: str | None = None
@@ -432,7 +432,7 @@ def test_every_node_of_a_list_is_tried(six_nodes: list[Server], look: Look) -> N
 
 
 def test_a_ping_alone_would_have_missed_the_fault(server: Server) -> None:
-    """The control of what is written above: the faults that only a write finds."""
+    """The positive control of the write: faults that only a write detects."""
     client = server.client()
     client.config_set("maxmemory-policy", "noeviction")
     client.config_set("maxmemory", "1mb")

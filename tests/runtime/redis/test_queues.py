@@ -115,7 +115,7 @@ def test_a_queue_is_stuck_while_nothing_leaves_it(
 
 
 def watched(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The probe looks at the server once, and at the queue of a worker."""
+    """Runs the probe once, with the queue of a worker."""
     manager = SimpleNamespace(get_secret_value=lambda **_: {"SecretString": of(server)})
     monkeypatch.setattr(monitor, "client", lambda service, *, seconds: manager)
     for name, value in {"URL_SECRET": "url", "ENVIRONMENT": "test", "INSTANCE": "jobs"}.items():
@@ -145,7 +145,7 @@ def test_the_probe_publishes_it_by_the_workers_service(
 def test_a_redis_that_is_away_says_nothing_about_queues(
     server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No data rather than an empty queue: tasks would be taken away."""
+    """It publishes no data: an empty queue would remove tasks."""
     server.kill()
     watched(server, monkeypatch)
     (only,) = capsys.readouterr().out.splitlines()

@@ -45,7 +45,7 @@ class FakeManager:
 
 @dataclass
 class World:
-    """Time passes only when somebody waits."""
+    """A world whose time advances only by waiting."""
 
     simulator: UpstashSimulator
     url: str
@@ -53,7 +53,7 @@ class World:
     store: InMemoryStateStore = field(default_factory=InMemoryStateStore)
     seconds: float = 1_800_000_000.0
     spoil: Spoil | None = None
-    """Given each answer before it is sent; True when it has spoiled it."""
+    """Called with each answer before it is sent; True if it has broken the answer."""
 
     def _sleep(self, seconds: float) -> None:
         self.seconds += seconds
@@ -324,7 +324,7 @@ def vendor(world: World, *words: str) -> None:
 
 
 def test_every_request_of_ours_is_one_that_the_vendors_command_line_makes(world: World) -> None:
-    """Method, path and the keys of the body; and the simulator answers the vendor's program to its satisfaction."""
+    """Compares method, path and keys of the body, and runs the vendor's program against the simulator."""
     vendor(world, "redis", "list")
     vendor(world, "redis", "create", "--name", "x", "--region", "eu-central-1", "--read-regions", "us-east-1")
     (identity,) = [key for key, each in world.simulator.databases.items() if each["database_name"] == "x"]

@@ -84,7 +84,7 @@ def aws() -> Aws:
 
 @pytest.fixture
 def problems(monkeypatch: pytest.MonkeyPatch) -> list[ReleaseProblem]:
-    """What the preflight of a release finds; of that there are tests of its own, in a deployed account."""
+    """Findings of a release's preflight, which has its own tests in a deployed account."""
     found: list[ReleaseProblem] = []
     monkeypatch.setattr(
         ReleasePreflight, "problems", lambda self, image, kind: list(found) if kind == "release" else []
@@ -127,7 +127,7 @@ def succeeded(control: ReleaseControl, aws: Aws, identity: str, *, breaks: tuple
 
 
 def sorted_by_time(control: ReleaseControl, identity: str) -> str:
-    """Its new id. Ids sort by time; these tests are quicker than a second."""
+    """Runs a release and returns its id. Ids sort by time, but these tests take less than a second."""
     dynamo = control.ledger.dynamodb
     item = dynamo.items.pop(("api", identity))
     named = f"r{len(dynamo.items):08}-{identity[-6:]}"
@@ -238,7 +238,7 @@ def test_updates_of_others_end_no_release(control: ReleaseControl, aws: Aws) -> 
     identity = start(control)["id"]
     assert control.settle() is None
     control.expect({"status-details": {"status": "UPDATE_COMPLETE"}, "client-request-token": "cdk-deploy-1"})
-    # Its own end was missed, and somebody has deployed since.
+    # Its own end was missed, and another deployment has run since.
     cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
     cloudformation.happens("UPDATE_IN_PROGRESS", "cdk-deploy-2")
     cloudformation.happens("UPDATE_COMPLETE", "cdk-deploy-2")
@@ -270,7 +270,7 @@ def test_a_second_concurrent_release_is_refused(control: ReleaseControl, aws: Aw
 def test_two_at_the_same_moment_do_not_share_the_parameter(
     control: ReleaseControl, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither has seen the other before both were in the ledger."""
+    """Each sees the other only after both are in the ledger."""
     first = start(control)["id"]
     monkeypatch.setattr(ReleaseControl, "_busy", lambda self: [])
     assert f"{first} by somebody is under way" in message_of(start(control, OLDER, who="somebody else"))
@@ -555,7 +555,7 @@ def test_a_rollback_waits_for_a_release_that_ends_meanwhile(control: ReleaseCont
 def test_after_a_release_that_went_back_there_is_nothing_to_go_back_from(
     stopped_by: str | None, control: ReleaseControl, aws: Aws
 ) -> None:
-    """Whoever is woken by its alarm would otherwise take the good version away, too."""
+    """Otherwise the engineer on call would also roll back the good version."""
     first = released(control, aws, OLDER)
     released(control, aws, OLD)
     failed = start(control)["id"]

@@ -163,7 +163,7 @@ def deployment(name: str) -> dict[str, Any]:
 
 
 def ended(asked: Migrate, event: Any = EVENT) -> str:
-    """Asks until there is an answer, as ECS does."""
+    """Calls the hook until it answers, as ECS does."""
     give_up = time.monotonic() + 60
     while (found := status(asked, event)) == "IN_PROGRESS":
         assert time.monotonic() < give_up, "it never ended"
@@ -228,7 +228,7 @@ def test_a_function_that_was_cut_off_before_its_task_began_begins_it(ledger: Led
 
 @pytest.mark.parametrize("image", ["library/node:24", f"library/node@sha256:{'b' * 64}"])
 def test_nothing_is_migrated_before_the_first_release(image: str, ledger: Ledger, database: Database) -> None:
-    """Whatever stands in: an empty preview keeps the image that `bootstrap_image` once named."""
+    """The placeholder may be any image: an empty preview keeps the one that `bootstrap_image` once named."""
     ecs = Ecs(image)
     assert status(hook(ecs, ledger, database)) == "SUCCEEDED"
     assert ecs.runs == []
@@ -392,7 +392,7 @@ def test_the_way_back_does_not_overwrite_what_the_release_has_broken(
     assert "gone: relation public.old" in recorded(ledger)["breaks"]
 
 
-# -- what goes wrong
+# -- failures
 
 
 def test_killed_at_any_moment_the_schema_is_before_or_after(
@@ -541,7 +541,7 @@ def test_a_log_that_is_late_is_waited_for(ledger: Ledger, database: Database) ->
     ecs = Ecs()
     status(hook(ecs, ledger, database))
     ecs.end(1)
-    # As drizzle-kit writes: colours, and a line that it writes again and again.
+    # drizzle-kit's output has colours, and repeats a line.
     lines = [f"\x1b[2K\x1b[1G\x1b[31mline\x1b[39m {number}\r" for number in range(50)]
     assert status(hook(ecs, ledger, database, logs=Logs(*lines, late=3))) == "FAILED"
     assert recorded(ledger)["lines"] == [f"line {number}" for number in range(30, 50)]
@@ -610,7 +610,7 @@ def test_an_image_that_cannot_be_read_is_no_reason_to_stop(tasks: Tasks, databas
     assert (answer, found["unchecked"]) == ("SUCCEEDED", "no journal")
 
 
-# -- what it has changed
+# -- changes of the schema
 
 OLD_SCHEMA = (
     "create type mood as enum ('good', 'bad');"

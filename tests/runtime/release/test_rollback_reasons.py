@@ -14,12 +14,12 @@ TRIPPED = "Service deployment rolled back because the circuit breaker threshold 
 
 
 class Account:
-    """A stack of two services; the second one, a worker, has gone back. Everything of an earlier time is there, too."""
+    """A stack of two services, of which the worker was rolled back. It also has older events, tasks and logs."""
 
     def __init__(self, *tasks: Mapping[str, Any], rang: str | None = None) -> None:
         self.tasks = {f"task/{number}": each for number, each in enumerate(tasks)}
         self.rang = rang
-        """The alarm that sent the worker back."""
+        """The alarm that rolled the worker back."""
         self.log: list[str] | None = []
         """Log lines of every task; None when the log may not be read."""
 

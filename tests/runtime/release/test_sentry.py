@@ -118,7 +118,7 @@ def test_a_failing_answer_that_quotes_the_token_does_not_show_it() -> None:
 
 @pytest.fixture
 def ended(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The function, given the news of a release's end; its own work is other tests' business."""
+    """Sends the function the event of a release's end; other tests cover the rest."""
     found: dict[str, Any] = {"release": RELEASE, "secret": "", "ecr": Ecr(IMAGE)}
     manager = SimpleNamespace(get_secret_value=lambda SecretId: {"SecretString": found["secret"]})  # noqa: N803
     monkeypatch.setattr(control.ReleaseControl, "settle", lambda self: found["release"])

@@ -67,7 +67,7 @@ def role(url: str, request: pytest.FixtureRequest) -> Client:
 
 
 def denial(call: Callable[..., Any], **request: Any) -> str:
-    """What AWS says when it denies; "" when the call was allowed, even if it then failed."""
+    """AWS's denial; "" if the call was allowed, even if it then failed."""
     try:
         call(**request)
     except ClientError as error:
@@ -258,7 +258,7 @@ def test_a_cached_public_image_is_pulled_by_who_may_import_it(url: str) -> None:
 
 
 def _why_it_stopped(url: str, name: str, image: str, repository: str, actions: list[str]) -> str:
-    """Why a task stopped whose execution role has these permissions."""
+    """Stop reason of a task whose execution role has these permissions."""
     trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}}]}
     iam, ecs = client(url, "iam"), client(url, "ecs")
     made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
@@ -319,7 +319,7 @@ def github_role(url: str) -> str:
 
 
 def _refusal(url: str, role: str, token: str, seconds: int = 3600) -> str:
-    """What AWS answers; "" when the token enters the role."""
+    """AWS's error; "" if the token may assume the role."""
     try:
         client(url, "sts").assume_role_with_web_identity(
             RoleArn=role, RoleSessionName="github", WebIdentityToken=token, DurationSeconds=seconds

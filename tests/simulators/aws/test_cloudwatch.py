@@ -47,7 +47,7 @@ def series(points: str) -> Any:
 
 
 def at_the_end(points: str, *, before: bool = False, **changes: Any) -> bool:
-    """Whether it is in ALARM after these, having been well, or not, until then."""
+    """Whether the alarm is in ALARM after these data points, from either earlier state."""
     text = ("X" if before else "0") * 6 + points
     # What came before is too old to be asked again.
     state = in_alarm(Alarm("s/A", alarm(**changes)), lambda _: series(text), minutes=len(text))

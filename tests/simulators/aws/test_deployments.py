@@ -21,7 +21,7 @@ def client(running: Emulator, service: str) -> Any:
 
 
 class Service:
-    """One, by its name, as CloudFormation deploys it."""
+    """A service by its name, as CloudFormation deploys it."""
 
     def __init__(self, running: Emulator, name: str) -> None:
         self._name, self._ecs = name, client(running, "ecs")
@@ -74,14 +74,14 @@ class Service:
         return dict(self._ecs.describe_services(cluster="one", services=[arn])["services"][0])
 
     def tasks(self, status: str = "RUNNING") -> list[str]:
-        """ARNs."""
+        """ARNs of the tasks with this desired status."""
         return [str(each["taskArn"]) for each in tasks_of(self._ecs, self.described, desiredStatus=status)]
 
     def task(self, arn: str) -> Seen:
         return dict(self._ecs.describe_tasks(cluster="one", tasks=[arn])["tasks"][0])
 
     def deployments(self) -> list[Seen]:
-        """The newest last."""
+        """The service's deployments, the newest last."""
         arns = [each["serviceDeploymentArn"] for each in deployments(self._ecs, self.described)]
         found = self._ecs.describe_service_deployments(serviceDeploymentArns=arns)["serviceDeployments"]
         return sorted(found, key=lambda each: float(each["createdAt"].timestamp()))

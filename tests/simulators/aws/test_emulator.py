@@ -44,7 +44,7 @@ def cloudformation(aws: Callable[[str], Any]) -> Any:
 
 @pytest.fixture
 def refusal(cloudformation: Any, request: pytest.FixtureRequest) -> Refusal:
-    """Creates a stack of these resources and returns why it failed, or "" when it did not."""
+    """Creates a stack of these resources. Returns the reason of its failure, or ""."""
 
     def of(resources: dict[str, Any]) -> str:
         name = f"s{abs(hash(request.node.name))}"
@@ -304,7 +304,7 @@ Templates = Callable[..., dict[str, str]]
 
 @pytest.fixture
 def deployed(cloudformation: Any, request: pytest.FixtureRequest) -> Templates:
-    """Creates or updates stacks one after the other; returns why each failed, "" where it did not."""
+    """Creates or updates stacks in sequence. Returns the reason of each failure, or ""."""
     number = abs(hash(request.node.name))
 
     def of(**templates: dict[str, Any]) -> dict[str, str]:

@@ -55,7 +55,7 @@ def alarm(name: str = "one", **changes: Any) -> dict[str, Any]:
 
 
 def publish(*values: float, environment: str = "dev") -> None:
-    """One in each of the last full minutes."""
+    """Publishes one value in each of the last full minutes."""
     for ago, value in enumerate(reversed(values), start=1):
         key = ("n", "m", f"Environment={environment}")
         point = {"Timestamp": NOW - 60 * ago + 5, "Value": value, "Unit": "Count", "Dimensions": {}}

@@ -98,7 +98,7 @@ def test_every_operation_is_covered_by_the_documented_permissions_of_the_token(
         r".*phases/ddos_l7/.*": "HTTP DDoS Managed Ruleset Write",
         r".*phases/http_request_late_transform/.*": "Zone Transform Rules Write",
         r".*phases/http_request_dynamic_redirect/.*": "Dynamic URL Redirects Write",
-        r"/zones/[^/]+|/zones/[^/]+/rulesets(/[^/]+/rules(/[^/]+)?)?": "",  # as the phase, or as Zone Read
+        r"/zones/[^/]+|/zones/[^/]+/rulesets(/[^/]+/rules(/[^/]+)?)?": "",  # By phase, or Zone Read.
     }
     used = set()
     for call in recorded(templates):
