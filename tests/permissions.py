@@ -128,7 +128,7 @@ def _missing(action: str, resources: list[str]) -> Iterator[str]:
     service = action.partition(":")[0]
     templates = {name: _type_pattern(iam_definition[service]["resources"][name]["arn"]) for name in kinds}
     if not kinds and not any(each == "*" for each in resources):
-        yield f"{action} knows no resources, so only `*` allows it: {', '.join(sorted(set(resources)))}"
+        yield f"{action} has no resource-level permissions, so only `*` allows it: {', '.join(sorted(set(resources)))}"
     for name, kind in kinds.items():
         # listener-rule/app and listener-rule/net are both said to be required, and a load balancer is one of the two.
         either = [templates[other] for other in kinds if other.partition("/")[0] == name.partition("/")[0]]

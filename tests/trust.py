@@ -61,7 +61,7 @@ def _holds(operator: str, key: str, wanted: str | list[str], claims: Claims) -> 
 def subjects(repository: str, environment: str) -> Iterator[str]:
     """`sub` of tokens that are not the intended one, each wrong in a way of its own.
 
-    `repository` is as the environment's file has it, in either of GitHub's formats.
+    `repository` is the value in the environment's file, in either of GitHub's formats.
     """
     owner, name = repository.split("/")
     yield from (

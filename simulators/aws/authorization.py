@@ -233,7 +233,7 @@ BY_PATH: dict[str, Callable[[str, str, bytes], Iterator[tuple[Any, ...]]]] = {
 
 
 def _has_no_resource(action: str) -> bool:
-    """Whether IAM knows no resource for the action, so that only a statement on `*` allows it."""
+    """Whether the action has no resource-level permissions, so that only a statement on `*` allows it."""
     service, _, name = action.partition(":")
     known = iam_definition.get(service, {}).get("privileges", {}).get(name)
     return known is not None and not any(known["resource_types"])

@@ -73,7 +73,7 @@ class Account:
         alarm |= {"AlarmActions": list(tells)}
         self.alarms.append({**alarm, **found, "StateTransitionedTimestamp": moment, "composite": is_composite})
 
-    # -- as boto3 has it
+    # -- boto3's interface
 
     def client(self, service: str) -> Any:
         return self.dynamo if service == "dynamodb" else self
@@ -149,7 +149,7 @@ class Account:
         composite = [each for each in found if each["composite"] and "CompositeAlarm" in asked.get("AlarmTypes", [])]
         return {"MetricAlarms": [each for each in found if not each["composite"]], "CompositeAlarms": composite}
 
-    class exceptions:  # noqa: N801  (as boto3 has it)
+    class exceptions:  # noqa: N801  (boto3's name)
         class ParameterNotFound(Exception):
             pass
 

@@ -52,7 +52,7 @@ class CloudWatch(Account):
         self.rings("daadaar-production-api-TargetTracking", "Hands off")
         self.rings("daadaar-production-observability-Users", STORAGE, is_composite=True)
 
-    class exceptions(Account.exceptions):  # noqa: N801  (as boto3 has it)
+    class exceptions(Account.exceptions):  # noqa: N801  (boto3's name)
         class ResourceNotFoundException(Exception):
             pass
 

@@ -42,7 +42,7 @@ class Time:
 
 
 class FakeSecretsManager:
-    class exceptions:  # noqa: N801  (as boto3 has it)
+    class exceptions:  # noqa: N801  (boto3's name)
         class ResourceNotFoundException(Exception):
             pass
 

@@ -177,7 +177,7 @@ class Rds:
 class SecretsManager:
     """One secret with versions and stages; `others` only exist."""
 
-    class exceptions:  # noqa: N801  (as boto3 has it)
+    class exceptions:  # noqa: N801  (boto3's name)
         class ResourceNotFoundException(Exception):
             pass
 

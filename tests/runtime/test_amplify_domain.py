@@ -20,7 +20,7 @@ SITE = "production.dns.frontend"
 class Hosting:
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
-        self.edge.lambda_seconds = 900  # as the function has it
+        self.edge.lambda_seconds = 900  # The function's time limit.
         self.slow_until = 0.0
         """Time until which no resolver has any of the records."""
         self.is_flattened = False

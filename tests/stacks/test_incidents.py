@@ -83,8 +83,8 @@ def test_every_scenario_is_recorded_and_looked_at() -> None:
 
 
 def test_a_noisy_week_is_silent(templates: Templates) -> None:
-    """Traffic with its days and nights, single errors, single missing data points, slow minutes, quick failovers, a deployment
-    each day: none of these may notify."""
+    """Traffic with its days and nights, single errors, missing data points, slow minutes, quick failovers, and a
+    deployment each day: none of these may notify."""
     minutes = 7 * 24 * 60
     random = np.random.default_rng(20261123)
     day = 1 + 0.8 * np.sin(np.arange(minutes) / 1440 * 2 * np.pi)

@@ -28,7 +28,7 @@ class Parameters:
     def get_paginator(self, _: str) -> "Parameters":
         return self
 
-    def paginate(self, *, Path: str, **_: Any) -> list[dict[str, Any]]:  # noqa: N803  (as boto3 has it)
+    def paginate(self, *, Path: str, **_: Any) -> list[dict[str, Any]]:  # noqa: N803  (boto3's name)
         found = {f"/store/{key}": value for key, value in self._values.items()}
         under = {name: value for name, value in found.items() if name.startswith(Path)}
         return [{"Parameters": [{"Name": name, "Value": json.dumps(value)} for name, value in under.items()]}]

@@ -32,7 +32,7 @@ class Clock:
 class Dynamo:
     """Conditions are `attribute_not_exists(id)` and comparisons of two attributes, joined by OR."""
 
-    class exceptions:  # noqa: N801  (as boto3 has it)
+    class exceptions:  # noqa: N801  (boto3's name)
         class ConditionalCheckFailedException(Exception):
             pass
 

@@ -39,7 +39,7 @@ class Manifests:
 
 
 class Dynamo:
-    class exceptions:  # noqa: N801  (as boto3 has it)
+    class exceptions:  # noqa: N801  (boto3's name)
         class ConditionalCheckFailedException(Exception):
             pass
 

@@ -174,7 +174,7 @@ def _prefix_list(owner: str) -> dict[str, Any]:
     return {"PrefixListName": "p", "AddressFamily": "IPv4", "MaxEntries": 1, "TagSpecifications": tags}
 
 
-def test_an_action_that_knows_no_resource_is_allowed_by_the_star_only(role: Client) -> None:
+def test_an_action_without_resource_level_permissions_needs_a_wildcard(role: Client) -> None:
     action, request = "ecs:DescribeTaskDefinition", {"taskDefinition": "api:1"}
     assert denial(role("ecs", allow(action, on=f"{ARN}:task-definition/*")).describe_task_definition, **request)
     assert denial(role("ecs", allow(action, on="*")).describe_task_definition, **request) == ""
