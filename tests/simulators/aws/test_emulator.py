@@ -116,10 +116,10 @@ def test_log_events_have_ids_and_a_phrase_is_found_as_it_is(aws: Callable[[str],
 
 @pytest.fixture
 def prefix_lists(cloudformation: Any) -> _PrefixLists:
-    return _PrefixLists(client_beside(cloudformation, "ec2"))
+    return _PrefixLists(client_in_the_account_of(cloudformation, "ec2"))
 
 
-def client_beside(cloudformation: Any, service: str) -> Any:
+def client_in_the_account_of(cloudformation: Any, service: str) -> Any:
     return boto3.client(
         service,
         endpoint_url=cloudformation.meta.endpoint_url,
