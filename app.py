@@ -62,7 +62,7 @@ class EnvironmentStage(cdk.Stage):
             data=data.exports,
             platform=platform.exports,
         )
-        around = ServiceContext(
+        context = ServiceContext(
             network=network.exports,
             data=data.exports,
             registry=registry.exports,
@@ -86,13 +86,13 @@ class EnvironmentStage(cdk.Stage):
                 )
                 on_amplify[service] = site.exports
                 continue
-            stack = ServiceStack(self, id_, environment=environment, service=service, around=around)
+            stack = ServiceStack(self, id_, environment=environment, service=service, context=context)
             # Not only when it takes an export: the gate comes before the tasks.
             stack.add_stack_dependency(redis)
             services |= stack.exports
         for slot in slots(environment):
             PreviewStack(
-                self, f"Preview{slot}", environment=environment, slot=slot, around=around
+                self, f"Preview{slot}", environment=environment, slot=slot, context=context
             ).add_stack_dependency(redis)
         edge = EdgeStack(
             self, "Edge", environment=environment, data=data.exports, platform=platform.exports, on_amplify=on_amplify

@@ -1,22 +1,23 @@
-// How the API uses Redis without depending on it. Copy it to backend/src/lib/redis.ts: it is valid TypeScript but for
-// its types. Every figure in docs/redis-client.md was measured with this file and ioredis 6 (tests/client).
+// How the API uses Redis without failing with it. Copy it to backend/src/lib/redis.ts: except for missing type
+// annotations it is valid TypeScript. Every figure in docs/redis-client.md was measured with this file and ioredis 6
+// (tests/client).
 import { isIPv4, isIPv6 } from "node:net";
 import { Cluster, Redis } from "ioredis";
 
 /**
- * Milliseconds that a request waits for Redis: twice what the last one took, within these two. So a Redis that is near
- * and freezes costs 100, and one that is 130 away is used. The deployment gate refuses pings of more than 200.
+ * Milliseconds that a request waits for Redis: twice the duration of the last request, within these bounds. A nearby
+ * Redis that freezes costs 100, and one that is 130 away can be used. The deployment gate refuses pings above 200.
  */
 export const LEAST_BUDGET = 100;
 export const MOST_BUDGET = 250;
 /** Failures in a row that open the breaker, and milliseconds until one request tries again. */
 export const FAILURES = 3;
 export const OPEN_FOR = 5_000;
-/** The longest window, in seconds: 31 days. An hour in milliseconds is longer, and refused. */
+/** The longest window, in seconds: 31 days. It also refuses an hour given in milliseconds. */
 export const LONGEST_WINDOW = 2_678_400;
 const LONGEST_KEY = 512;
 
-/** REDIS_URL and its overrides, as runtime/infra_runtime/redis/url.py reads them. Throws; no message holds a value. */
+/** Reads REDIS_URL and its overrides like runtime/infra_runtime/contract/redis_url.py. Throws, without any value. */
 export function readUrl(env = process.env) {
   const url = env.REDIS_URL ?? "";
   const check = (holds, what) => {
@@ -86,7 +87,7 @@ export function readUrl(env = process.env) {
     username,
     password,
     database: Number(database),
-    keyPrefix: env.REDIS_KEY_PREFIX, // Of a preview, which shares its Redis with others.
+    keyPrefix: env.REDIS_KEY_PREFIX, // Only previews have one: they share the environment's Redis.
     master: master || undefined,
     sentinelUsername: options.sentinelUsername,
     sentinelPassword: options.sentinelPassword,
@@ -94,32 +95,32 @@ export function readUrl(env = process.env) {
 }
 
 /**
- * An ioredis client that connects by itself, again and again, and whose commands never wait for that. `onLost` is called
- * for each connection that is lost or cannot be made.
+ * An ioredis client that reconnects forever, and whose commands never wait for a connection. `onLost` is called for
+ * each connection that is lost or cannot be opened.
  */
 export function createClient(target, onLost) {
-  const again = (first, most) => (times) => {
+  const backOff = (first, most) => (times) => {
     onLost();
     return Math.min(first * 2 ** Math.min(times, 7), most) * (1 + Math.random() / 5);
   };
-  const tls = target.tls ? {} : undefined; // Verified against the system's authorities: never rejectUnauthorized: false.
+  const tls = target.tls ? {} : undefined; // Verifies with the system's CAs: never rejectUnauthorized: false.
   const common = {
-    // Redis before 6 knows no users: for it, and for later ones, the password alone means the user "default".
+    // Redis before 6 knows no users. In all versions, a password alone means the user "default".
     username: target.username === "default" ? undefined : target.username,
     password: target.password,
     db: target.database,
     keyPrefix: target.keyPrefix,
     tls,
     protocol: 2,
-    // No commandTimeout: it would bound the handshake, too, and a server 130 ms away would never be connected to.
+    // No commandTimeout: it would also limit the handshake, and never connect to a server that is 130 ms away.
     connectTimeout: 2_000,
-    socketTimeout: 3_000, // Gives up a connection on which nothing comes back, and makes a new one.
+    socketTimeout: 3_000, // Replaces a connection on which no reply arrives.
     maxRetriesPerRequest: 0,
-    enableOfflineQueue: false, // Not connected is an answer: at once, not when it is connected again.
+    enableOfflineQueue: false, // Without a connection a command fails at once, instead of waiting for one.
     autoResendUnfulfilledCommands: false, // An INCR that was sent may have been counted.
-    // At once after a lost connection, at most a second apart while there is nobody; not all tasks at the same time.
-    retryStrategy: again(10, 1_000),
-    // A failover leaves connections to what is a replica now, or is loading: make a new one.
+    // At once after a lost connection, then up to a second apart while no server answers; with jitter between tasks.
+    retryStrategy: backOff(10, 1_000),
+    // After a failover, connections may lead to a server that became a replica or is loading: reconnect.
     reconnectOnError: (error) => (/^(READONLY|LOADING|MASTERDOWN)/.test(error.message) ? 1 : false),
   };
   const client =
@@ -130,7 +131,7 @@ export function createClient(target, onLost) {
           slotsRefreshTimeout: 3_000,
           slotsRefreshInterval: 5_000,
           clusterRetryStrategy: common.retryStrategy,
-          // Certificates are for names: what CLUSTER SLOTS says is connected to as it is said.
+          // Certificates are for names: connect to the names of CLUSTER SLOTS without resolving them first.
           dnsLookup: (address, callback) => callback(null, address),
         })
       : target.form === "sentinel"
@@ -143,11 +144,11 @@ export function createClient(target, onLost) {
             sentinelTLS: tls,
             enableTLSForSentinelMode: target.tls,
             sentinelCommandTimeout: 3_000,
-            sentinelRetryStrategy: again(50, 1_000),
+            sentinelRetryStrategy: backOff(50, 1_000),
             failoverDetector: true,
           })
         : new Redis({ ...common, ...target.nodes[0] });
-  // Or ioredis would go on in database 0, with the keys of others.
+  // Otherwise ioredis would continue in database 0, with the keys of others.
   client.on("error", (error) => error.command?.name === "select" && client.disconnect(true));
   return client;
 }
@@ -157,7 +158,7 @@ async function within(milliseconds, promise) {
   let timer;
   const late = new Promise((_, reject) => {
     const expire = () => reject(new Error(`no reply within ${milliseconds} ms`));
-    // Replies that came while the process was busy are read first: it is not Redis that was late.
+    // First reads replies that arrived while the process was busy: then Redis was not late.
     timer = setTimeout(() => setImmediate(expire), milliseconds);
   });
   try {
@@ -173,10 +174,10 @@ function withoutArguments(error) {
   return Object.assign(safe, { name: "RedisError" }, error.code && { code: error.code });
 }
 
-/** These are about the value of one key; every other error is an outage. */
+/** Errors about the value of one key; every other error is an outage. */
 const ABOUT_ONE_KEY = /^(WRONGTYPE|ERR value is not an integer|ERR increment or decrement)/;
 
-/** Lets nobody wait for what has just failed: opens after FAILURES in a row, then one request in OPEN_FOR tries. */
+/** A circuit breaker: opens after FAILURES in a row, then lets one request try every OPEN_FOR milliseconds. */
 export class Breaker {
   #failures = 0;
   #retryAt = 0;
@@ -193,21 +194,21 @@ export class Breaker {
     return this.#failures >= FAILURES && performance.now() < this.#retryAt;
   }
 
-  /** What `operation` resolves to, or `fallback` when it fails, takes too long, or is not tried. */
+  /** The result of `operation`, or `fallback` if it fails, takes too long, or is not tried. */
   async run(operation, fallback) {
     if (this.isOpen) return fallback;
     const isTrial = this.#failures >= FAILURES;
     if (isTrial) this.#openAgain(); // This one tries; the others do not.
     const started = performance.now();
     try {
-      // A trial finds out, too, whether Redis has only become slower.
+      // A trial has the full budget, in case Redis has only become slower.
       const result = await within(isTrial ? MOST_BUDGET : this.#budget, operation());
       this.#budget = Math.min(Math.max(2 * (performance.now() - started), LEAST_BUDGET), MOST_BUDGET);
       this.#succeeded();
       return result;
     } catch (error) {
       if (ABOUT_ONE_KEY.test(error.message)) {
-        this.#succeeded(); // Redis is well.
+        this.#succeeded(); // Redis itself works.
         throw withoutArguments(error);
       }
       this.failed(error);
@@ -220,20 +221,20 @@ export class Breaker {
     this.#retryAt = performance.now() + OPEN_FOR;
   }
 
-  /** For failures outside of `run`, too: a connection that is lost or cannot be made. */
+  /** Counts a failure, also one outside of `run`: a connection that is lost or cannot be opened. */
   failed(error) {
     this.#failures += 1;
-    if (this.#failures === FAILURES) this.#tell(this.#onFault, withoutArguments(error));
+    if (this.#failures === FAILURES) this.#notify(this.#onFault, withoutArguments(error));
   }
 
   #succeeded() {
     const wasOutage = this.#failures >= FAILURES;
     this.#failures = 0;
-    if (wasOutage) this.#tell(this.#onRecovery);
+    if (wasOutage) this.#notify(this.#onRecovery);
   }
 
-  /** What a callback does wrong is not the request's fault. */
-  async #tell(callback, ...about) {
+  /** An error in a callback must not fail the request. */
+  async #notify(callback, ...about) {
     try {
       await callback?.(...about);
     } catch (error) {
@@ -244,7 +245,7 @@ export class Breaker {
 
 const isCount = (value, most) => Number.isSafeInteger(value) && value >= 1 && value <= most;
 
-/** Throws: a mistake of the caller is not sent to Redis. */
+/** Throws for invalid arguments, before anything is sent to Redis. */
 function checkArguments(key, limit, windowSeconds) {
   // Two keys with different lone surrogates would be one key in Redis.
   if (typeof key !== "string" || /\p{Surrogate}/u.test(key)) {
@@ -254,15 +255,17 @@ function checkArguments(key, limit, windowSeconds) {
   for (const [name, value] of Object.entries({ limit, windowSeconds })) {
     if (typeof value !== "number") throw new TypeError(`${name}: expected a number, found ${typeof value}`);
   }
-  if (!isCount(limit, Number.MAX_SAFE_INTEGER)) throw new RangeError(`limit: expected an integer from 1, found ${limit}`);
+  if (!isCount(limit, Number.MAX_SAFE_INTEGER)) {
+    throw new RangeError(`limit: expected an integer from 1, found ${limit}`);
+  }
   if (!isCount(windowSeconds, LONGEST_WINDOW)) {
     throw new RangeError(`windowSeconds: expected an integer from 1 to ${LONGEST_WINDOW}, found ${windowSeconds}`);
   }
 }
 
 /**
- * One for each process, made once. An outage is FAILURES in a row, of uses or of attempts to connect: `onFault(error)` is
- * called once when it begins, and `onRecovery()` once when a use has been counted again.
+ * Call it once in each process. An outage is FAILURES in a row, of commands or attempts to connect: `onFault(error)` is
+ * called once when it begins, and `onRecovery()` once when a command has succeeded again.
  */
 export function createRedis(env = process.env, { onFault = (error) => console.error(error), onRecovery } = {}) {
   const breaker = new Breaker({ onFault, onRecovery });
@@ -270,10 +273,10 @@ export function createRedis(env = process.env, { onFault = (error) => console.er
   const lost = () => breaker.failed(lastError ?? new Error("no connection"));
   const client = createClient(readUrl(env), lost);
   client.on("error", (error) => {
-    const isCause = !error.message.startsWith("Stream isn't writeable"); // What follows a refused SELECT.
+    const isCause = !error.message.startsWith("Stream isn't writeable"); // It only follows a refused SELECT.
     if (isCause) lastError = error.lastNodeError ?? error;
   });
-  client.on("node error", (error) => (lastError = error)); // Of a cluster.
+  client.on("node error", (error) => (lastError = error)); // Emitted by clusters only.
   client.on("ready", () => (lastError = undefined));
 
   return {
@@ -281,30 +284,30 @@ export function createRedis(env = process.env, { onFault = (error) => console.er
     breaker,
 
     /**
-     * Counts one use of `key`. `enforced` is false when Redis could not count: then the use is allowed. Rejects with a TypeError
-     * or RangeError for arguments that are wrong, and with Redis' error where `key` holds something that is no number.
+     * Counts one use of `key`. `enforced` is false when Redis could not count: then the use is allowed. Rejects with a
+     * TypeError or RangeError for invalid arguments, and with Redis' error if the value of `key` is not a number.
      */
     async rateLimit(key, { limit, windowSeconds } = {}) {
       checkArguments(key, limit, windowSeconds);
-      const nobodyCounts = { allowed: true, enforced: false };
-      if (client.status !== "ready") return nobodyCounts; // Costs nothing, and says nothing new.
+      const notEnforced = { allowed: true, enforced: false };
+      if (client.status !== "ready") return notEnforced; // Not a new failure: the lost connection was counted.
       const name = `ratelimit:${key}`;
       const used = await breaker.run(async () => {
-        // The window begins with the first use. Both commands or none: a key without an expiry would stay for ever.
+        // The window begins with the first use. MULTI, because a key without an expiry would stay forever.
         const replies = await client
           .multi()
           .set(name, 0, "EX", windowSeconds, "NX")
           .incr(name)
           .exec()
           .catch((error) => {
-            // EXECABORT says that a command was refused, and the first refusal says why.
+            // EXECABORT only says that a command was refused; the first previous error has the reason.
             throw error.previousErrors?.[0] ?? error;
           });
         const [[error], [countError, count]] = replies;
         if (error || countError) throw error ?? countError;
         return count;
       }, null);
-      if (used === null) return nobodyCounts;
+      if (used === null) return notEnforced;
       return { allowed: used <= limit, enforced: true, remaining: Math.max(0, limit - used) };
     },
 

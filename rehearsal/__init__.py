@@ -1,1 +1,1 @@
-"""The whole life of an environment, rehearsed on this machine (README.md, `make rehearse`)."""
+"""Takes an environment through its whole lifecycle on this machine (README.md, `make rehearse`)."""

@@ -1,15 +1,15 @@
-"""`python -m rehearsal`: the command, below its guardian."""
+"""`python -m rehearsal`: runs the command under a supervisor, which cleans up after it."""
 
 import gc
 import sys
 
-from simulators.guardian import guarded
+from simulators.supervisor import supervised
 
 
 def _run() -> int:
     # With Python's default, a tenth of this process's time goes into collecting garbage.
     gc.set_threshold(50_000)
-    # Only here: the guardian, which forks, needs none of it.
+    # Imported here: the supervisor forks, and needs none of it.
     import typer
 
     from rehearsal import clean_environment
@@ -22,4 +22,4 @@ def _run() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(_run))
+    sys.exit(supervised(_run))

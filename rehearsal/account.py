@@ -49,7 +49,7 @@ from simulators.upstash.simulator import API_KEY, EMAIL, UpstashSimulator
 TOKEN = "what-stands-for-a-cloudflare-token-here"  # noqa: S105
 _PERSON = "operator"
 _GRANT_SECONDS = 30.0
-# Shared by all sessions: each role that a check enters has one, which would otherwise parse them again.
+# Shared by all sessions: each role that a check assumes has its own session, which would parse them again.
 _service_models = create_loader()
 _PASSWORD = "what-stands-for-a-password-here"  # noqa: S105
 
@@ -193,7 +193,7 @@ class Account:
     """Base URL of its API."""
 
     def prepare(self) -> None:
-        """What a person puts into the account before the first deployment (docs/first-deployment.md)."""
+        """Does a person's manual steps before the first deployment (docs/first-deployment.md)."""
         secrets = {self.environment.cloudflare.token_secret: TOKEN}
         for instance in self.environment.redis.instances.values():
             if instance.upstash is not None:
@@ -209,7 +209,7 @@ class Account:
             if amplify := self.environment.services[service].amplify:
                 secrets[amplify.access_token_secret] = "what-stands-for-the-token-of-amplify-here"
             for secret, fields in self._fields_of_secrets(service).items():
-                # Each another one, so that it is found wherever it should not be (rehearsal.checks.secrets).
+                # Each value differs, so that rehearsal.checks.secrets finds it wherever it leaks.
                 values = {field: f"stored-{token_hex(8)}" for field in fields}
                 secrets[secret] = json.dumps(values) if fields else f"stored-{token_hex(8)}"
         for name, value in secrets.items():
@@ -225,7 +225,7 @@ class Account:
         self._ask_for_what_a_new_account_lacks()
 
     def _ask_for_what_a_new_account_lacks(self) -> None:
-        """`infra doctor ENV --fix`, and a check whether AWS has granted the quotas."""
+        """Runs the repairs of `infra doctor ENV --fix`, and waits until AWS has granted the quotas."""
         for finding in self._lacks():
             if finding.repair is not None:
                 finding.repair()
@@ -253,7 +253,7 @@ class Account:
         return {}
 
     def client(self, service: str, region_name: str | None = None) -> Any:
-        # Making a client takes ten times as long as a call.
+        # Creating a client takes ten times as long as a call.
         name = f"{service} {region_name or ''}"
         if name not in self._clients:
             found = self._session.client(service, endpoint_url=self.cdk.endpoint, region_name=region_name)
@@ -285,7 +285,7 @@ class Account:
         ]
 
     def resource(self, stack: str, kind: str) -> str:
-        """The only one of its type. Raises `LookupError` when there are more, or none."""
+        """Physical id of the stack's only resource of the type. Raises `LookupError` if there are more, or none."""
         found = self.resources(stack, kind)
         if len(found) != 1:
             raise LookupError(f"{len(found)} resources of type {kind} in {stack}, one was expected")

@@ -17,7 +17,7 @@ class CdkFailed(Exception):
     def __init__(self, arguments: tuple[str, ...], code: int, output: str) -> None:
         self.output = output
         lines = output.strip().splitlines()
-        # From the CLI's own summary on, where it has one: what comes before is every event of every resource.
+        # Starts at the CLI's summary, if there is one: the lines before it are all events of all resources.
         begin = next((i for i, line in enumerate(lines) if line.startswith("Failed resources:")), len(lines) - 25)
         tail = "\n".join(lines[max(0, begin) :])
         super().__init__(f"cdk {' '.join(arguments)} ended with {code}:\n{tail}")

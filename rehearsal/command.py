@@ -1,4 +1,4 @@
-"""`make rehearse`: the whole production on this machine, with no account and no network."""
+"""`make rehearse`: deploys a whole environment on this machine, without account and network."""
 
 import sys
 import tempfile

@@ -1,7 +1,7 @@
 """Compares recorded answers of a live account (`infra verify ENV --live`) with the simulators' answers.
 
-A simulator may leave fields out. It may not show one that the vendor does not have, nor of another type, and each check
-has to end as it did live.
+A simulator may omit fields, but may not add one or give it another type, and each check must have the same verdict as
+in the live account.
 """
 
 import re
@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 EVIDENCE = Path(__file__).resolve().parent.parent / "evidence"
-"""The files that adopters have committed: DATE-ENVIRONMENT.json."""
+"""Committed recordings of live accounts: DATE-ENVIRONMENT.json."""
 _IDENTITY = re.compile(r"[0-9a-f]{32}|verify-\d+")
 _Document = Mapping[str, Any]
 
 
 def differences(live: _Document, simulated: _Document) -> Iterator[str]:
-    """Both as `ops.verify` writes them. One line for each way in which the simulators are not as the vendors were."""
+    """One line for each difference between the simulators and the live account, both as `ops.verify` writes them."""
     by_name = {each["check"]: each for each in simulated["checks"]}
     for check in live["checks"]:
         name, rehearsed = check["check"], by_name.get(check["check"])

@@ -23,7 +23,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _CLIENT = _ROOT / "tests" / "client"
 _PASSWORD = "what-stands-for-a-password"  # noqa: S105
 _CONCURRENCY, _PER_SECOND = 20, 250
-# From the first failure on: three of them open the breaker, each within the deadline.
+# Counts from the first failure: three of them open the breaker, each within the deadline.
 _OPENS_WITHIN_MS = 1000
 _RECOVERS_WITHIN_SECONDS = 30
 
@@ -63,7 +63,7 @@ def load(port: int, requests: int) -> list[dict[str, Any]]:
 
 @dataclass
 class Stand:
-    """A test stand: a Redis that can be broken, behind a proxy that can be broken."""
+    """A test setup: a Redis behind a proxy; both can be broken."""
 
     server: Server
     gate: Gate
@@ -150,7 +150,7 @@ class Figures:
     p99_before: float
     p99_during: float
     p99_open: float
-    """Of requests after the breaker has opened, those that try Redis again included."""
+    """99th percentile after the breaker has opened, with the requests that try Redis again."""
     normal_after_seconds: float
     """Time from the repair until rates are limited again."""
     reported: int
@@ -180,7 +180,7 @@ def stand(directory: Path) -> Iterator[Stand]:
 def measure(fault: Fault, *, directory: Path, requests: int) -> Figures:
     with stand(directory) as found, service(found.url) as port:
         _until_enforced(port)
-        load(port, requests // 4)  # until everything is compiled
+        load(port, requests // 4)  # Until Node.js has compiled everything.
         before = load(port, requests)
         repair = fault(found)
         during = load(port, requests)

@@ -36,7 +36,7 @@ WORKSPACES = ROOT / "build" / "rehearsal"
 _A_WHOLE_ARN = re.compile(r"-[A-Za-z0-9]{6}$")
 _BRANCH = "rehearsed"
 _WARM_SECONDS = 1.0
-# Where the service that fails is made.
+# File that declares the failing service.
 _OUR_SERVICE = "constructs/infra_constructs/service.py:"
 _REASON_TO_FAIL = "rehearsal: the service did not reach a steady state"
 
@@ -50,34 +50,34 @@ class RehearsalOutcome:
 def live(
     name: str, progress: Progress, *, environments: Path = ENVIRONMENTS, without: Collection[Condition] = ()
 ) -> RehearsalOutcome:
-    """Plays it all. Leaves logs and the cloud assembly in build/rehearsal/NAME, and no process."""
+    """Runs the whole lifecycle. Leaves logs and the cloud assembly in build/rehearsal/NAME, and no process."""
     environment = load([name], directory=environments)[name]
     service = main_service(environment)
     workspace = WORKSPACES / name
     shutil.rmtree(workspace, ignore_errors=True)
     workspace.mkdir(parents=True)
     progress.title(f"{name}: account {environment.aws.account}, {environment.aws.region}")
-    # What needs no account runs beside what does: one after the other, they leave a second processor idle.
-    with ThreadPoolExecutor() as beside:
+    # Work that needs no account runs in parallel: in sequence, a second processor would be idle.
+    with ThreadPoolExecutor() as executor:
         offline = CdkCli(environment.aws.account, environment.aws.region, workspace)
-        synthesis = beside.submit(_synthesize, offline, name, environments, workspace / "cdk.out")
+        synthesis = executor.submit(_synthesize, offline, name, environments, workspace / "cdk.out")
         minutes = _other_minutes(environment)
         files = with_bake_minutes(environments, name, service, minutes, into=workspace / "environments-edited")
         for site in _on_amplify(environment):
             files = with_branch(files, name, site, _BRANCH, into=workspace / f"environments-{site}")
         with opened(name, environment, workspace, without=without) as account:
-            with progress.scene("synthesize, with CDK's strict validation and cdk-nag"):
+            with progress.step("synthesize, with CDK's strict validation and cdk-nag"):
                 assembly = synthesis.result()
-            # What is validated is what is deployed for good: this differs from it in one number.
-            edited = beside.submit(_synthesize_with_lines, offline, name, files, workspace / "cdk.out-edited")
+            # Not validated: it differs from the validated templates in one number.
+            edited = executor.submit(_synthesize_with_lines, offline, name, files, workspace / "cdk.out-edited")
             linting = Lint(assembly, region=environment.aws.region)
             first_day = FirstDay(account, assembly, progress)
             first_day.gaps_are_reported()
-            with progress.scene("bootstrap the account"):
+            with progress.step("bootstrap the account"):
                 account.cdk.bootstrap(assembly)
             account.prepare()
             first_day.nothing_is_left()
-            findings = _Rehearsal(account, assembly, edited, progress, linting).play()
+            findings = _Rehearsal(account, assembly, edited, progress, linting).run()
     return RehearsalOutcome(findings, progress.failures)
 
 
@@ -88,7 +88,7 @@ def _synthesize(cdk: CdkCli, name: str, environments: Path, output: Path, *more:
 
 
 def _synthesize_with_lines(cdk: CdkCli, name: str, environments: Path, output: Path) -> Path:
-    """And with the lines of our code that make each construct, for `infra explain`."""
+    """Synthesizes and records the lines of our code that create each construct, for `infra explain`."""
     program = shlex.join([sys.executable, "-O", LINES_PROGRAM])
     return _synthesize(cdk, name, environments, output, "--app", program, validated=False)
 
@@ -98,7 +98,7 @@ def _on_amplify(environment: Environment) -> list[str]:
 
 
 def _other_minutes(environment: Environment) -> int:
-    """A bake time for the main service that config/model.py always allows: 5 to 1440 minutes."""
+    """Another bake time for the main service, within config/model.py's 5 to 1440 minutes."""
     own = environment.services[main_service(environment)].bake_minutes
     return own + 1 if own < 1440 else own - 1
 
@@ -112,23 +112,23 @@ class _Rehearsal:
     progress: Progress
     linting: Lint
 
-    def play(self) -> list[CheckResult]:
+    def run(self) -> list[CheckResult]:
         before = inventory(self.account.cloudflare.world)
-        with self.progress.scene("deploy every stack, and lint the templates"), self.progress.stacks(self.account):
+        with self.progress.step("deploy every stack, and lint the templates"), self.progress.stacks(self.account):
             self._deploy(self.assembly)
             self.linting.result()
-        with self.progress.scene("read back what was deployed"):
+        with self.progress.step("read back what was deployed"):
             findings = list(read_back(self.account, done=self.progress.read))
         self.progress.table(findings)
-        with self.progress.scene("deploy again, nothing changed"):
+        with self.progress.step("deploy again, nothing changed"):
             self._nothing_changes()
-        with self.progress.scene("update: another bake time for the API"), self.progress.stacks(self.account):
+        with self.progress.step("update: another bake time for the API"), self.progress.stacks(self.account):
             self._update()
-        with self.progress.scene("an update that fails"), self.progress.stacks(self.account):
+        with self.progress.step("an update that fails"), self.progress.stacks(self.account):
             self._failing_update()
         if self.account.cdk.access_key is not None:  # Without IAM, there are no roles.
             self._permissions()
-        with self.progress.scene("destroy"), self.progress.stacks(self.account):
+        with self.progress.step("destroy"), self.progress.stacks(self.account):
             self._destroy()
         self._zone_is_as_before(before)
         if self.account.upstash.calls:
@@ -150,7 +150,9 @@ class _Rehearsal:
         approved = FirstDay(Pipeline(self.account).runs(DRIFT), self.assembly, self.progress).plan()
         found = first_day.plan().plan
         text = f"planned {approved.plan} with the role for drift, found {found} before the deployment"
-        self.progress.check("What was approved is what runs", found == approved.plan and not approved.open, text)
+        self.progress.check(
+            "The deployment matches the approved plan", found == approved.plan and not approved.open, text
+        )
         replace(self, account=workflow)._deploy(self.assembly)
         touched = [name for name, when in self._last_changes().items() if when != before[name]]
         touched += [f"{call.method} {call.path}" for call in self.account.cloudflare.calls[asked:] if call.is_write]
@@ -199,7 +201,7 @@ class _Rehearsal:
         before = self._bake_minutes()
         self.account.emulator.faults.write_text(json.dumps({"AWS::ECS::Service": _REASON_TO_FAIL}))
         try:
-            # The file as it was before the edit.
+            # With the file from before the edit.
             self._deploy(self.assembly, services.words(self.account.main), "--exclusively")
         except CdkFailed as failed:
             is_named = _REASON_TO_FAIL in failed.output
@@ -216,10 +218,10 @@ class _Rehearsal:
         self.progress.check("It rolls back", whole, f"{status}; the API bakes {found} minutes, {before} before")
 
     def _is_explained(self) -> None:
-        """As by `infra explain`, which would synthesize once more."""
+        """Checks what `infra explain` prints, without its second synthesis."""
         failed = explain.failures(self.account.name, self.account.environment, self.account)
         found = explain.located(failed, *with_lines(self.edited.result(), self.account.name))
-        # Others may have failed before, as releases that were to fail.
+        # Other stacks may have failed before, in releases that were meant to fail.
         own = [each for each in found if each.stack == self.account.stack_name(self.account.main)]
         text = "; ".join(f"{each.resource}: {each.reason}, at {', by '.join(each.lines) or 'no line'}" for each in own)
         held = [each.reason for each in own] == [_REASON_TO_FAIL] and f"at {_OUR_SERVICE}" in text
@@ -259,7 +261,7 @@ class _Rehearsal:
             self.progress.check("A destroy is refused", False, "the data stack was destroyed")
 
     def _lift_protections(self) -> None:
-        """What docs/runbooks/decommission.md tells to do, in its order."""
+        """Follows docs/runbooks/decommission.md."""
         cloudformation = self.account.client("cloudformation")
         for name in self.account.stacks():
             cloudformation.update_termination_protection(StackName=name, EnableTerminationProtection=False)

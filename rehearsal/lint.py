@@ -4,9 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-# CDK writes dependencies that a reference implies already; harmless, and not ours to change.
+# CDK writes dependencies that references already imply: harmless.
 _REDUNDANT_DEPENDENCY = "W3005"
-# It knows full versions only; a major one alone is what RDS takes for its default minor version of the day.
+# cfn-lint knows full versions only; with a major version, RDS chooses its current default minor version.
 _MAJOR_VERSION_ALONE = "W3691"
 
 # The stack Delivery repeats outputs of Registry: one place has everything that a repository's variables need.
@@ -38,7 +38,7 @@ class Lint:
         )  # fmt: skip
 
     def result(self) -> None:
-        """Raises `LintFailed` when there is anything to say about any template."""
+        """Raises `LintFailed` if there is any finding."""
         output, _ = self._process.communicate()
         if self._process.returncode != 0:
             raise LintFailed(output.strip())

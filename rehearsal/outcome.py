@@ -1,4 +1,4 @@
-"""What a deployment over a used account really did, beside what the effect engine predicted of it."""
+"""What a deployment to an account in use really did, compared with the effect engine's prediction."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from rehearsal.checks.data import api_secret, login_of
 from rehearsal.checks.restore import Writer
 from rehearsal.traffic import traffic
 
-# For requests that a deployment has broken without anybody waiting for it: health checks, targets that drain.
+# Requests may still fail after a deployment has ended: health checks run, targets drain.
 _SETTLE_SECONDS = 2.0
 _MAY_BE_REFUSED = ("health", "image", "in-use", "seed", "version", "zones")
 """Effects that CloudFormation may also refuse, as their texts say."""
@@ -43,7 +43,7 @@ def resources(account: Account) -> dict[Key, DeployedResource]:
 
 @dataclass
 class DeploymentOutcome:
-    """Of what happens in the block of `watched`."""
+    """Resources, requests and rows before and after the block of `watched`."""
 
     before: Mapping[Key, DeployedResource]
     after: Mapping[Key, DeployedResource] = field(default_factory=dict)
@@ -82,7 +82,7 @@ def watched(account: Account) -> Iterator[DeploymentOutcome]:
 
 
 def disagreements(before: Templates, after: Templates, outcome: DeploymentOutcome) -> list[str]:
-    """Between what the engine predicts of these templates and what happened: a sentence each."""
+    """Differences between the engine's prediction for these templates and the outcome, one sentence each."""
     found = effects(before, after)
     left = list(_of_resources(found, difference(before, after), outcome))
     severity = max((each.severity for each in found), default=Impact.SAFE)
@@ -121,7 +121,7 @@ def _of_resources(found: Sequence[Effect], compared: Difference, outcome: Deploy
         ):
             yield f"{'/'.join(key)} is gone with its data, and no effect predicted it"
     if outcome.refusal:
-        return  # what was to come after it has not happened
+        return  # Changes after the refused one were not made.
     for what, predicted, really in (
         ("replaced", certain, outcome.replaced),
         ("new", new, outcome.created),

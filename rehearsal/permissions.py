@@ -26,7 +26,7 @@ Policies = list[dict[str, Any]]
 class Role:
     policies: Policies
     calls: list[dict[str, Any]]
-    """Each different one that was allowed."""
+    """Distinct calls that were allowed."""
 
     def grants(self) -> Iterator[tuple[int, int, str]]:
         """(policy, statement, action) of everything that is allowed."""
@@ -100,7 +100,7 @@ def recorded(workspace: Path) -> Mapping[str, Role]:
 
 
 def figures(workspace: Path) -> dict[str, float]:
-    """How much of what is granted was exercised, and the seconds that all removals take together."""
+    """Numbers of granted and used permissions, and the seconds that all removals take together."""
     roles = recorded(workspace).values()
     started = time.perf_counter()
     found, tried = surplus(workspace)
@@ -119,7 +119,7 @@ def surplus(workspace: Path) -> tuple[list[str], int]:
     """(used grants that no recorded call depends on, one sentence each; how many were tried)."""
     found, tried = [], 0
     for name, known in recorded(workspace).items():
-        # What a policy of the resource allows does not depend on the role's own.
+        # A call that the resource's policy allows does not depend on the role's policies.
         role = Role(known.policies, [call for call in known.calls if is_allowed(call, known.policies)])
         for number, index, action in role.grants():
             if role.uses(number, index, action):
@@ -136,7 +136,7 @@ def _calls(workspace: Path) -> list[dict[str, Any]]:
 
 
 def _calls_by_role(workspace: Path) -> Mapping[str, list[dict[str, Any]]]:
-    """Those that were allowed, by the name of the role."""
+    """Allowed calls by the name of the role."""
     found = defaultdict(list)
     for call in _calls(workspace):
         if not call["denied"] and ":assumed-role/" in call["caller"]:

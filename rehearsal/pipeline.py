@@ -1,4 +1,4 @@
-"""The jobs of GitHub's workflows, which have only a token of GitHub's as credentials for AWS."""
+"""Jobs of GitHub's workflows, whose only AWS credential is a token from GitHub."""
 
 import base64
 import json
@@ -21,8 +21,8 @@ DEPLOY, DRIFT = "deploy-environment.yml", "drift.yml"
 RELEASE, PREVIEW = "service-release.yml", "service-preview.yml"
 
 _ISSUER = "https://token.actions.githubusercontent.com"
-# What aws-actions/configure-aws-credentials asks for, and what GitHub gives to those who ask for nothing else
-# (GitHub Docs, "OpenID Connect reference").
+# Audience that aws-actions/configure-aws-credentials requests, and GitHub's default (GitHub Docs, "OpenID Connect
+# reference").
 _AUDIENCE, _DEFAULT_AUDIENCE = "sts.amazonaws.com", "https://github.com"
 _AT_ONCE = 8
 _REFUSALS = {"AccessDenied", "InvalidIdentityToken"}
@@ -38,7 +38,7 @@ class WorkflowJob:
     """Name in this repository's tokens: OWNER/NAME, or OWNER@OWNER_ID/NAME@REPOSITORY_ID."""
     environment: str
     service: str | None
-    """Which it releases or previews; None in the repository of the infrastructure."""
+    """Service that it releases or previews; None in the infrastructure's repository."""
     role: str
     """ARN, from the variable that the workflow reads."""
     seconds: int
@@ -57,7 +57,7 @@ class WorkflowJob:
         yield f"repo:{self.repository}:environment:somewhere-else"
         yield f"repo:{owner}/another:environment:{self.environment}"
         yield f"repo:someone-else/{name}:environment:{self.environment}"
-        # The other format: of a repository that took the name later.
+        # The other format, of a repository that got the name later.
         other = f"{login}/{title}" if "@" in self.repository else f"{login}@1/{title}@2"
         yield f"repo:{other}:environment:{self.environment}"
 
@@ -70,7 +70,7 @@ class Pipeline:
 
     @cached_property
     def jobs(self) -> tuple[WorkflowJob, ...]:
-        """One for each role, with the variables that `infra github` sets in GitHub's environments."""
+        """One job for each role, with the variables that `infra github` sets in GitHub's environments."""
         in_tokens = {name_of(each): each for each in repositories(self.account.environment).values()}
         outputs = outputs_of(self.account, self.account.stack_name("Delivery"))
         return tuple(
@@ -92,7 +92,7 @@ class Pipeline:
     def enter(self, job: WorkflowJob) -> Account:
         """The account, with the credentials of the job's role. Raises `ClientError` where AWS refuses the token."""
         if self.account.cdk.access_key is None:
-            return self.account  # Without IAM, the emulator knows no account of temporary credentials.
+            return self.account  # Without IAM, the emulator cannot map temporary credentials to an account.
         keys = self._keys(job.role, job.subject, _AUDIENCE, job.seconds)
         pair = keys["AccessKeyId"], keys["SecretAccessKey"]
         return replace(self.account, cdk=replace(self.account.cdk, access_key=pair, session_token=keys["SessionToken"]))
@@ -103,7 +103,7 @@ class Pipeline:
         return self.enter(job)
 
     def is_refused(self, role: str, subject: str, audience: str = _AUDIENCE) -> bool:
-        """Whether AWS does not let such a token in. Raises `ClientError` for every other error."""
+        """Whether AWS refuses such a token. Raises `ClientError` for every other error."""
         try:
             self._keys(role, subject, audience, 3600)
         except ClientError as error:
@@ -113,7 +113,7 @@ class Pipeline:
         return False
 
     def intruders(self) -> list[str]:
-        """Tokens of GitHub's that enter a role of the stack Delivery and should not: a sentence each."""
+        """GitHub tokens that can assume a role of the stack Delivery and should not, one sentence each."""
         tokens = list(self._wrong_tokens())
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             refused = list(pool.map(lambda token: self.is_refused(*token), tokens))
@@ -147,7 +147,7 @@ class Pipeline:
 
 
 def _seconds(workflow: str) -> int:
-    """The longest that one of its jobs asks for."""
+    """The longest session that one of its jobs requests."""
     text = (ROOT / ".github" / "workflows" / workflow).read_text()
     return max(int(each) for each in re.findall(r"role-duration-seconds: (\d+)", text))
 

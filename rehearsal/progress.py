@@ -23,7 +23,7 @@ _NOTICED_SECONDS = 0.5
 
 
 class Progress:
-    """Says which scene is on, which stack is done, how many resources it has and how long it took."""
+    """Prints the current step, and each finished stack with its number of resources and its duration."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -36,7 +36,7 @@ class Progress:
         self._console.print(f"  {text}", highlight=False)
 
     @contextmanager
-    def scene(self, text: str) -> Iterator[None]:
+    def step(self, text: str) -> Iterator[None]:
         started = time.monotonic()
         self._console.print(f"  [cyan]…[/] {text}", highlight=False)
         yield
@@ -99,7 +99,7 @@ class Progress:
         self._console.print(table)
 
     def check(self, what: str, holds: bool, found: str) -> None:
-        """One line of the life's story; a false one makes the rehearsal fail, at the end."""
+        """Prints the result of a check; a failed one makes the rehearsal fail at its end."""
         mark = "[green]✓[/]" if holds else "[red]✗ FAILED[/]"
         self._console.print(f"  {mark} {what}: {escape(found)}", highlight=False)
         if not holds:

@@ -117,10 +117,10 @@ def upload(endpoint: str | None, repository: str, content: bytes, *, kind: str =
 
 
 def repository_of(account: Account, service: str) -> str:
-    """URI."""
+    """URI of the service's image repository."""
     pages = account.client("ecr").get_paginator("describe_repositories").paginate()
     found = [each for page in pages for each in page["repositories"]]
-    # Of CloudFormation's: the stack's name and the logical id.
+    # CloudFormation names it after the stack and the logical id.
     own = f"-{words(service)}Repository".lower()
     (one,) = [each["repositoryUri"] for each in found if own in each["repositoryName"]]
     return str(one)

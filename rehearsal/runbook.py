@@ -16,17 +16,17 @@ _RUNBOOKS = Path(__file__).resolve().parents[1] / "docs" / "runbooks"
 _CODE = re.compile(r"`([^`]+)`|^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _LOOKED_UP = re.compile(r'"\$\(infra (?P<command>id [^)]+)\)"')
 _DECIDED = re.compile(r"\b[A-Z][A-Z_]{2,}\b")
-"""A word that stands for what only a person can decide."""
+"""Placeholder for a value that only a person can choose."""
 
 
 class RunbookFailed(Exception):
-    """The message has the command, and what it printed."""
+    """The message contains the command and its output."""
 
 
 def commands(runbook: str, *, environment: str, service: str) -> list[str]:
     """Commands of "Check" and "Act" that need only the environment and a service."""
     text = (_RUNBOOKS / f"{runbook}.md").read_text().partition("## Check")[2].partition("## When not to")[0]
-    # Runbooks wrap their lines between code, never within.
+    # Runbooks never wrap a line within code.
     found = [line.strip() for code in _CODE.finditer(text) for line in (code[1] or code[2]).splitlines()]
     known = [re.sub(r"\bENV\b", environment, re.sub(r"\bSERVICE\b", service, line)) for line in found]
     ours = [line.removeprefix("./") for line in known if re.match(r"(\./)?(infra|aws) ", line)]
@@ -36,7 +36,7 @@ def commands(runbook: str, *, environment: str, service: str) -> list[str]:
 def carry_out(
     place: GameDayPlace, service: str, runbook: str, variables: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """(command, what it printed). `variables` are those of a shell that reaches the account. Raises `RunbookFailed`."""
+    """Yields (command, output). `variables` are those of a shell that reaches the account. Raises `RunbookFailed`."""
     for line in commands(runbook, environment=place.name, service=service):
         whole = _LOOKED_UP.sub(lambda match: _infra(match["command"], variables).strip(), line)
         tool, *words = shlex.split(whole)
@@ -50,7 +50,7 @@ def _infra(line: str, variables: Mapping[str, str]) -> str:
     from ops.__main__ import app
 
     done = CliRunner().invoke(app, shlex.split(line), env=dict(variables))
-    # 3 is "there is something".
+    # Exit code 3: the command found something.
     if done.exit_code not in (0, 3):
         raise RunbookFailed(f"infra {line}: exit code {done.exit_code}: {done.output} {done.exception!r}")
     return done.output
@@ -58,7 +58,7 @@ def _infra(line: str, variables: Mapping[str, str]) -> str:
 
 def _aws(clients: Clients, words: list[str]) -> str:
     """Runs an `aws` command: turns its options into a request as the AWS CLI does."""
-    # Of botocore, without types.
+    # A dependency of botocore; it has no type hints.
     import jmespath  # type: ignore[import-untyped]
     from botocore import xform_name
 
@@ -86,7 +86,7 @@ def _aws(clients: Clients, words: list[str]) -> str:
     try:
         answer = getattr(client, xform_name(names[operation]))(**request)
     except ClientError as error:
-        # In the CLI's own words. What AWS refuses because of its own state is what the engineer was to see.
+        # As the CLI prints it. The engineer is meant to see throttling and errors of AWS itself: they are the outage.
         if not (_is_throttled(error) or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500):
             raise RunbookFailed(f"aws {service} {operation}: {error}") from None
         return str(error)

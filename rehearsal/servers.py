@@ -1,4 +1,4 @@
-"""Servers of the rehearsed account, which are processes of this machine: suspend them and let them go on."""
+"""Servers of the rehearsed account, which are processes of this machine: suspends and resumes them."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -31,7 +31,7 @@ def _listens(process: psutil.Process, endpoints: Collection[Endpoint]) -> bool:
 
 
 def suspend(processes: Collection[psutil.Process]) -> None:
-    """They still accept connections, and answer nothing."""
+    """Suspends the processes: they still accept connections, but do not answer."""
     for process in processes:
         process.suspend()
 
@@ -44,7 +44,7 @@ def resume(processes: Collection[psutil.Process]) -> None:
 
 @contextmanager
 def suspended(processes: Collection[psutil.Process]) -> Iterator[None]:
-    """During the block."""
+    """Suspends the processes during the block."""
     suspend(processes)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What the functions remember, without Systems Manager."""
+"""The functions' state store in memory, without Systems Manager."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass
 class InMemoryStateStore:
-    """What functions remember, for as long as the process lives."""
+    """Keeps the functions' state for the lifetime of the process."""
 
     values: dict[str, Any] = field(default_factory=dict)
 

@@ -14,7 +14,7 @@ from typing import Any
 from config.services import hosts
 from rehearsal.account import Account
 
-# One quick path that asks the database, and one that is under way while tasks come and go.
+# A quick path that queries the database, and a slow one that is in progress while tasks start and stop.
 _PATHS = ("/", "/", "/", "/slow")
 _USERS = 3
 # Steady arrivals: real users do not wait for one another, so a slow answer must not thin out the requests after it.
@@ -32,7 +32,7 @@ class UserTraffic:
     versions: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     last: dict[str, float] = field(default_factory=dict)
-    """When each version answered last, by `time.monotonic`."""
+    """Time of each version's last answer, by `time.monotonic`."""
     _over: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -41,7 +41,7 @@ class UserTraffic:
         return sum(self.versions.values()) + len(self.failures)
 
     def ask(self, path: str) -> Any:
-        """One request. Raises `OSError` and `ValueError`."""
+        """Sends one request. Raises `OSError` and `ValueError`."""
         connection = HTTPConnection(self.address, self.port, timeout=_TIMEOUT_SECONDS)
         try:
             connection.request("GET", path, headers={"Host": self.host})
@@ -80,7 +80,7 @@ class UserTraffic:
 
     @contextmanager
     def arriving(self, paths: Sequence[str] = _PATHS) -> Iterator["UserTraffic"]:
-        """Twenty requests a second, whatever becomes of those before; `failures` is then a share of time, too."""
+        """Twenty requests a second, independent of earlier ones, so that the share of failures is a share of time."""
         visits: list[threading.Thread] = []
         clock = threading.Thread(target=self._arrivals, args=(paths, visits), daemon=True)
         clock.start()
@@ -106,4 +106,4 @@ class UserTraffic:
 
 def traffic(account: Account) -> UserTraffic:
     """Users of the main service, through the load balancer."""
-    return UserTraffic(hosts(account.environment)[account.main], *account.emulator.entrance())
+    return UserTraffic(hosts(account.environment)[account.main], *account.emulator.load_balancer())

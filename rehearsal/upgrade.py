@@ -32,13 +32,13 @@ def upgrade(name: str, base: str, progress: Progress) -> None:
     workspace.mkdir(parents=True)
     progress.title(f"{name}: from {base} to this working tree")
     before, after = workspace / "before", workspace / "after"
-    with progress.scene("synthesize both"), tree_of(base) as tree, ThreadPoolExecutor() as both:
+    with progress.step("synthesize both"), tree_of(base) as tree, ThreadPoolExecutor() as both:
         if not (tree / "environments" / f"{name}.toml").exists():
             progress.said(f"{base} has no {name}: there is nothing to upgrade")
             return
         list(both.map(assemble, (tree, ROOT), (before, after), repeat({"env": name, "deployed": "yes"})))
     with opened(name, environment, workspace) as account:
-        with progress.scene("bootstrap the account"):
+        with progress.step("bootstrap the account"):
             account.cdk.bootstrap(before)
         account.prepare()
         _Upgrade(account, progress).play(before, after)
@@ -50,13 +50,13 @@ class _Upgrade:
     progress: Progress
 
     def play(self, before: Path, after: Path) -> None:
-        with self.progress.scene("deploy what the other commit has"), self.progress.stacks(self.account):
+        with self.progress.step("deploy what the other commit has"), self.progress.stacks(self.account):
             self._deploy(self.account, before)
-        with self.progress.scene("release, and store something"):
+        with self.progress.step("release, and store something"):
             image = first_release(self.account)
             self.account.client("s3").put_object(Bucket=self.account.environment.media.bucket, **_OBJECT)
         with (
-            self.progress.scene("deploy this code, under traffic"),
+            self.progress.step("deploy this code, under traffic"),
             self.progress.stacks(self.account),
             watched(self.account) as outcome,
         ):

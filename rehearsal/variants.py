@@ -95,7 +95,7 @@ def without_sites(environments: Path, name: str, *, into: Path) -> Path:
 
 
 def _tables(text: str) -> list[str]:
-    """The text of each table, its header first; before them the text above the first one."""
+    """The text of each table with its header; the first item is the text above all tables."""
     return re.split(r"(?m)^(?=\[)", text)
 
 

@@ -1,4 +1,4 @@
-"""A visitor on the internet, who reaches the rehearsed Cloudflare, S3 and the load balancer's port."""
+"""A client on the internet: requests through the simulated Cloudflare, to S3, and to the load balancer's port."""
 
 import json
 import re
@@ -22,13 +22,13 @@ _ADDRESS = "203.0.113.7"
 _TARGET = re.compile(r'concat\("(https://[^"/]+)", http\.request\.uri\.path\)')
 # What Cloudflare says when the origin does not accept the connection.
 _ORIGIN_IS_DOWN = 521
-# No cache rule is about it, and the Worker's headers do not get as far as here.
+# Cache rules do not apply to Workers Cache, and the Worker's own cache headers are not read here.
 _WORKERS_CACHE = {"cache": True, "edge_ttl": {"default": 24 * 3600}}
 
 
 @dataclass
 class SimulatedVisitor:
-    """Cloud Connector and Workers are carried out as declared in the simulated zone."""
+    """Sends requests through Cloud Connector and Workers as the simulated zone declares them."""
 
     account: Account
     _cache: EdgeCache = field(init=False)
@@ -42,7 +42,7 @@ class SimulatedVisitor:
     def ask(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, content: bytes = b""
     ) -> httpx.Response:
-        """`headers` and `content` are passed on to services behind the load balancer."""
+        """Sends one request. Only services behind the load balancer get `headers` and `content`."""
         parts, environment = urlsplit(url), self.account.environment
         if parts.netloc.endswith(".amazonaws.com"):
             return httpx.get(f"{self.account.emulator.url}{parts.path}", headers={"Host": parts.netloc})
@@ -56,7 +56,7 @@ class SimulatedVisitor:
         for service, each in environment.services.items():
             if each.host == parts.netloc and each.amplify is not None:
                 return self._by_amplify(service, parts.netloc)
-        address, port = self.account.emulator.entrance()
+        address, port = self.account.emulator.load_balancer()
         try:
             return httpx.request(
                 method,
@@ -69,17 +69,17 @@ class SimulatedVisitor:
             return httpx.Response(_ORIGIN_IS_DOWN)
 
     def _by_amplify(self, service: str, host: str) -> httpx.Response:
-        """CloudFront, where the zone's record leads to the site's distribution, and the site was built."""
+        """Answers as Amplify's CloudFront if the zone's record points to the site's distribution."""
         site = DeployedAmplifySite(self.account.name, self.account.environment, service, self.account)
         domain = site.domain()
         target = domain["subDomains"][0]["dnsRecord"].split()[-1]
-        led_to = [each["content"] for each in self.account.zone.records.values() if each["name"] == host]
-        if domain["domainStatus"] != "AVAILABLE" or target not in led_to:
+        targets = [each["content"] for each in self.account.zone.records.values() if each["name"] == host]
+        if domain["domainStatus"] != "AVAILABLE" or target not in targets:
             return httpx.Response(_ORIGIN_IS_DOWN)
         return httpx.Response(200 if any(each["status"] == "SUCCEED" for each in site.builds()) else 404)
 
     def _redirect(self, host: str) -> str | None:
-        """Where the zone's redirect for the host leads, for the one form of target that is understood here."""
+        """Target of the zone's redirect for the host. Knows one form of target: another host, same path."""
         for rule in self.account.zone.rulesets.get(REDIRECT, {"rules": []})["rules"]:
             value = (rule.get("action_parameters") or {}).get("from_value", {})
             target = _TARGET.fullmatch(value.get("target_url", {}).get("expression", ""))
@@ -93,12 +93,12 @@ class SimulatedVisitor:
         (balancer,) = [each for each in elb.describe_load_balancers()["LoadBalancers"] if each["DNSName"] == host]
         groups = ec2.describe_security_groups(GroupIds=balancer["SecurityGroups"])["SecurityGroups"]
         return any(
-            rule.get("FromPort", 0) <= port <= rule.get("ToPort", 65535) and self._names_us(rule)
+            rule.get("FromPort", 0) <= port <= rule.get("ToPort", 65535) and self._admits_visitor(rule)
             for group in groups
             for rule in group["IpPermissions"]
         )
 
-    def _names_us(self, rule: Mapping[str, Any]) -> bool:
+    def _admits_visitor(self, rule: Mapping[str, Any]) -> bool:
         ec2 = self.account.client("ec2")
         ranges = [each["CidrIp"] for each in rule.get("IpRanges", [])]
         for each in rule.get("PrefixListIds", []):
@@ -123,7 +123,7 @@ class SimulatedVisitor:
             return httpx.get(f"{url}{path}")
 
     def _by_connector(self, host: str, path: str) -> httpx.Response:
-        """The bucket's policy, with the user agent that the zone sets and an address of Cloudflare's."""
+        """Applies the bucket's policy to the user agent that the zone sets and an address of Cloudflare."""
         rules = self.account.zone.rulesets.get(LATE_TRANSFORM, {"rules": []})["rules"]
         sent = [
             each["action_parameters"]["headers"]["User-Agent"]["value"] for each in rules if host in each["expression"]
@@ -146,13 +146,13 @@ class SimulatedVisitor:
 def by_maintenance(
     account: Account, method: str, url: str, *, headers: Mapping[str, str], content: bytes
 ) -> httpx.Response | None:
-    """What the Worker of `infra maintenance` answers, before the load balancer; None where none has a route."""
+    """Answer of the Worker of `infra maintenance`; None if it has no route."""
     parts = urlsplit(url)
     host, target = parts.netloc, f"{parts.path}?{parts.query}" if parts.query else parts.path
     name = worker.script_at(account.zone, host, target)
     if name is None or not name.endswith("-maintenance"):
         return None
-    address, port = account.emulator.entrance()
+    address, port = account.emulator.load_balancer()
     upstreams = {f"https://{host}": f"http://{address}:{port}"}
     with worker.deployed(account.cloudflare.world.scripts[name], upstreams=upstreams) as before:
         return httpx.request(method, f"{before}{target}", headers={**headers, "x-site": host}, content=content)

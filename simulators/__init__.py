@@ -1,1 +1,1 @@
-"""Stand-ins for the vendors: they behave as the vendors' own sources say, and know nothing of this project."""
+"""Simulators of the vendors. They follow the vendors' own sources, and import nothing of this project."""

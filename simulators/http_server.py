@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Respond = Callable[[BaseHTTPRequestHandler, bytes], None]
-"""Given each request and its content; answers by `send`, or spoils it."""
+"""Called with each request and its content; answers with `send`, or breaks the connection."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def serving(respond: Respond, *, port: int = 0, tls: ssl.SSLContext | None = Non
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     if tls is not None:
-        # The handshake is the handler's: a client that hangs in it keeps nobody waiting.
+        # The handler's thread does the handshake, so a client that hangs in it does not block the others.
         server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

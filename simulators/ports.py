@@ -5,8 +5,8 @@ import random
 import socket
 
 LOOPBACK = "127.0.0.1"
-# Below those that the kernel gives to connections (net.ipv4.ip_local_port_range): a port of those may be somebody's
-# between the moment it was found free and the moment the server binds it.
+# Below the ephemeral ports (net.ipv4.ip_local_port_range): the kernel may give one of those to a connection between
+# the moment it was found free and the moment the server binds it.
 _OURS = range(10_000, 32_000)
 _TRIES = 100
 _given: set[tuple[str, int]] = set()
@@ -17,7 +17,7 @@ class NothingFree(Exception):
 
 
 def free_port(address: str = LOOPBACK) -> int:
-    """A port on which nobody listens and that this process has not been given before. Raises `NothingFree`."""
+    """A port on which no process listens, and that this function has not returned before. Raises `NothingFree`."""
     for _ in range(_TRIES):
         port = random.choice(_OURS)
         if (address, port) not in _given and _can_bind(address, port):
@@ -31,7 +31,7 @@ def is_free(port: int) -> bool:
 
 
 def own_address(port: int = 0) -> str:
-    """An address in 127.0.0.0/8 where nobody has this TCP port: a host of its own, so to speak.
+    """An address in 127.0.0.0/8 on which this TCP port is free, so that a server has its own host.
 
     Without a port, the address is for a process that listens nowhere. Raises `NothingFree`.
     """

@@ -47,7 +47,7 @@ class EnvironmentStack(cdk.Stack):
             report_errors(self, dsn=environment.sentry.infrastructure.dsn, environment=self.environment_name)
 
     def stack_called(self, name: str) -> str:
-        """Name of one of the environment's stacks, as CloudFormation has it."""
+        """CloudFormation's name of one of the environment's stacks."""
         return stack_name(self.product, self.environment_name, name)
 
     @property
@@ -63,5 +63,5 @@ class EnvironmentStack(cdk.Stack):
     @property
     @jsii.member(jsii_name="availabilityZones")
     def availability_zones(self) -> list[str]:
-        """From the environment's file: asking AWS would need credentials at synthesis."""
+        """The zones in the environment's file: a lookup would need credentials at synthesis."""
         return self._zones

@@ -133,7 +133,7 @@ class DataStack(EnvironmentStack):
             else None
         )
         if quarantine is not None:
-            # Scans begin only when reading the uploads is denied.
+            # Scans begin only after reading of uploads is denied.
             quarantine.plan.node.add_dependency(media.access.resource)
         self.exports = DataExports(
             key=key,

@@ -180,5 +180,5 @@ def _stored_by_people(scope: Construct, *of_services: list[str]) -> list[secrets
 
 
 def _build_arguments(environment: Environment, name: str, service: str) -> str:
-    """One a line, as values have spaces."""
+    """One variable a line, as values may contain spaces."""
     return "\n".join(f"{key}={value}" for key, value in site_variables(environment, name, service).items())

@@ -161,7 +161,7 @@ class EdgeStack(EnvironmentStack):
         names += [ProxiedName(name=f"redirect-{host}", host=host, origin=to) for host, to in redirects.items()]
         ProxiedNames(self, "Names", provider=provider, names=names, adopt=settings.adopt)
         if redirects:
-            # After the names that they lead to.
+            # Redirects come after the DNS records that they point to.
             Redirects(self, "Redirects", provider=provider, redirects=redirects, adopt=settings.adopt)
         drift = DriftCheck(
             self,
@@ -175,7 +175,7 @@ class EdgeStack(EnvironmentStack):
         self.exports = EdgeExports(drift=drift.handler, purge=purge)
 
     def _zone(self, environment: Environment, provider: CloudflareProvider) -> None:
-        """Settings that a zone has once; this environment sets them for all that share the zone."""
+        """Zone-wide settings, which this environment sets for all that share the zone."""
         settings = environment.cloudflare
         assert settings.zone is not None
         plan, owasp = PLANS[settings.plan], settings.zone.owasp

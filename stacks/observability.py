@@ -45,7 +45,7 @@ from stacks.service import ServiceExports
 
 
 class ObservabilityStack(EnvironmentStack):
-    """Alarms that go beyond a single stack, and what they need: checks, metrics, game days, dashboard."""
+    """Alarms on more than one stack, with their checks and metrics; game days and the dashboard."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class ObservabilityStack(EnvironmentStack):
             "Dashboard",
             name=full_name(self.product, self.environment_name),
             environment=self.environment_name,
-            text=_words(environment),
+            text=_header(environment),
             hosts=self._hosts,
             # Every host is checked by its public name.
             checked=list(self._hosts),
@@ -141,14 +141,14 @@ class ObservabilityStack(EnvironmentStack):
     def _watch_edge(
         self, network: NetworkExports, data: DataExports, platform: PlatformExports, edge: EdgeExports
     ) -> None:
-        keepers = {
+        maintainers = {
             "edge-ranges": network.cloudflare_ranges.function,
             "edge-media-access": data.media_access.handler.function,
             "edge-origin-lock": platform.origin_lock.handler.function,
             "edge-drift": edge.drift.function,
         }
-        self._functions += keepers.values()
-        EdgeAlarms(self, "Edge", environment=self.environment_name, functions=keepers, topics=self._topics)
+        self._functions += maintainers.values()
+        EdgeAlarms(self, "Edge", environment=self.environment_name, functions=maintainers, topics=self._topics)
         self._functions.append(edge.purge.handler.function)
         if data.quarantine is not None:
             self._functions.append(data.quarantine.handler.function)
@@ -225,7 +225,7 @@ class ObservabilityStack(EnvironmentStack):
     def _watch_services(
         self, platform: PlatformExports, services: dict[str, ServiceExports]
     ) -> tuple[list[WatchedService], list[cloudwatch.IAlarm], list[cloudwatch.IAlarm]]:
-        """(services for the dashboard, alarms that mean that users are affected, error budgets that burn fast)."""
+        """(services for the dashboard, alarms on effects for users, alarms on error budgets that burn fast)."""
         watched: list[WatchedService] = []
         symptoms: list[cloudwatch.IAlarm] = []
         budgets: list[cloudwatch.IAlarm] = []
@@ -242,7 +242,7 @@ class ObservabilityStack(EnvironmentStack):
             objective = self._objective(name, service)
             budgets += objective.critical if objective else []
             if service.errors_alarm is not None:
-                symptoms += [alarms["Down"], alarms["TasksMissing"], self._known_by_name(name, service.errors_alarm)]
+                symptoms += [alarms["Down"], alarms["TasksMissing"], self._alarm_by_name(name, service.errors_alarm)]
             watched.append(
                 WatchedService(
                     name=name,
@@ -321,13 +321,13 @@ class ObservabilityStack(EnvironmentStack):
             topics=self._topics,
         )
 
-    def _known_by_name(self, service: str, alarm: str) -> cloudwatch.IAlarm:
-        """An alarm of an earlier stack, without an export."""
+    def _alarm_by_name(self, service: str, alarm: str) -> cloudwatch.IAlarm:
+        """An alarm of an earlier stack, found by its name, as an export would tie the stacks together."""
         arn = arn_of(self, "cloudwatch", f"alarm:{alarm}")
         return cloudwatch.Alarm.from_alarm_arn(self, f"{services_.words(service)}Errors", arn)
 
 
-def _words(environment: Environment) -> str:
+def _header(environment: Environment) -> str:
     """Text at the top of the dashboard."""
     links = ["runbooks: docs/runbooks/"]
     if environment.sentry is not None:

@@ -41,7 +41,7 @@ class PlatformExports:
 
 
 class PlatformStack(EnvironmentStack):
-    """Cluster, load balancer and its lock, and the topics that alarms of every later stack go to."""
+    """Cluster, load balancer with its origin lock, and the topics to which alarms of later stacks are sent."""
 
     def __init__(self, scope: cdk.Stage, id_: str, *, environment: Environment, network: NetworkExports) -> None:
         super().__init__(
@@ -85,7 +85,7 @@ class PlatformStack(EnvironmentStack):
             adopt=settings.adopt,
         )
         certificate.resource.node.add_dependency(preflight.resource)
-        # One after the other: both write into the zone.
+        # In sequence: both write into the zone.
         lock.resource.node.add_dependency(certificate.resource)
         cluster = Cluster(self, "Cluster", vpc=network.vpc)
         balancer = LoadBalancer(

@@ -15,7 +15,7 @@ from stacks.settings import Bindings, Sources
 
 
 class PreviewStack(EnvironmentStack):
-    """The services once more, without a task until a pull request takes the slot (docs/adr/0015).
+    """A second copy of the services, without tasks until a pull request takes the slot (docs/adr/0015).
 
     What runs, how often, and for whom are values of its parameters, which a deployment leaves as they are.
     """
@@ -27,13 +27,13 @@ class PreviewStack(EnvironmentStack):
         *,
         environment: Environment,
         slot: int,
-        around: ServiceContext,
+        context: ServiceContext,
     ) -> None:
         super().__init__(scope, id_, environment=environment, description=f"Slot {slot} for previews")
-        self._around, self._slot = around, slot
+        self._context, self._slot = context, slot
         self._count = cdk.CfnParameter(self, "Count", type="Number", default=0, min_value=0, max_value=1)
         lease = cdk.CfnParameter(self, "Lease", default="none", description="Whose keys in Redis are its own")
-        data, names = around.data, preview_names(slot)
+        data, names = context.data, preview_names(slot)
         bindings = Bindings(
             database=names.database,
             user=_login(names.user, data.preview_passwords[slot], URL),
@@ -43,13 +43,13 @@ class PreviewStack(EnvironmentStack):
             key_prefix=f"preview-{lease.value_as_string}:",
         )
         sources = Sources(
-            environment=environment, name=self.environment_name, data=data, redis=around.redis, bindings=bindings
+            environment=environment, name=self.environment_name, data=data, redis=context.redis, bindings=bindings
         )
         for service in services.previewed(environment):
             self._add(service, sources)
 
     def _add(self, service: str, sources: Sources) -> None:
-        id_, images = services.words(service), self._around.registry.images[service]
+        id_, images = services.words(service), self._context.registry.images[service]
         scope = Construct(self, id_)
         image = ReleasedImage.previewed(
             scope,
@@ -58,25 +58,25 @@ class PreviewStack(EnvironmentStack):
             repository=images.repository,
             bootstrap=images.bootstrap_image,
             architecture=images.architecture,
-            helper=self._around.registry.helper,
+            helper=self._context.registry.helper,
         )
         build_service(
             scope,
             service=service,
             sources=sources,
-            around=self._around,
+            context=self._context,
             image=image,
             settings=sources.service(Construct(scope, "Settings"), service, image=image),
             tasks=self._count,
-            # No user is routed here.
+            # No user is routed to a preview.
             bake_time=cdk.Duration.minutes(0),
             deployment_alarms=[],
-            in_ledger=preview_service(self._slot),
+            ledger_name=preview_service(self._slot),
         )
 
 
 def _login(username: str, secret: secretsmanager.ISecret, url: str) -> ContainerEnvironment:
-    """Both logins of a slot have the one password of its secret; `url` is the field with the login's URL."""
+    """Both logins of a slot share the password of its secret; `url` is the field with the login's URL."""
     fields = {"PGPASSWORD": "password", "DATABASE_URL": url}
     return ContainerEnvironment(
         values={"PGUSER": username},

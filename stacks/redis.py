@@ -31,7 +31,7 @@ class RedisExports:
     """What later stacks take from this one."""
 
     url: secretsmanager.ISecret
-    """REDIS_URL of the instance that serves."""
+    """REDIS_URL of the serving instance."""
     queue: secretsmanager.ISecret | None
     """REDIS_QUEUE_URL, where there is a queue."""
 
@@ -54,7 +54,7 @@ class RedisStack(EnvironmentStack):
         self._environment, self._network, self._data, self._platform = environment, network, data, platform
         # One scope for each kind of construct, so that the ids in it are the instances' names.
         kinds = ("Instances", "Events", "Probes", "Gate", "Alarms", "Nodes", "Limits")
-        self._of = {kind: Construct(self, kind) for kind in kinds}
+        self._scopes = {kind: Construct(self, kind) for kind in kinds}
         instances = {name: self._add(name, each) for name, each in environment.redis.instances.items()}
         queue = environment.redis.queue
         self.exports = RedisExports(
@@ -70,7 +70,7 @@ class RedisStack(EnvironmentStack):
             instance.allow_from(network.access[service], as_=services.words(service))
         serves = name == redis.serves
         probe = RedisProbe(
-            self._of["Probes"],
+            self._scopes["Probes"],
             name,
             vpc=network.vpc,
             instance=instance,
@@ -86,16 +86,16 @@ class RedisStack(EnvironmentStack):
             queues={worker: each.keys for worker, each in services.queues(self._environment).items()}
             if name == redis.queue
             else None,
-            # As in stacks/preview.py, with a lease id that no preview can have.
+            # The prefix of stacks/preview.py, with a lease id that no preview can have.
             preview_key_prefix="preview-probe:" if serves and self._environment.previews else None,
         )
         if instance.is_ours:
             # Exported even while unused: CloudFormation refuses to remove an export that a service still imports.
             self.export_value(instance.url.secret_arn)
         if name in (redis.serves, redis.queue):
-            probe.gate(self._of["Gate"], name)
+            probe.gate(self._scopes["Gate"], name)
             RedisAlarms(
-                self._of["Alarms"],
+                self._scopes["Alarms"],
                 name,
                 environment=self.environment_name,
                 instance=name,
@@ -105,7 +105,7 @@ class RedisStack(EnvironmentStack):
             )
         if isinstance(instance, ElastiCache):
             ElastiCacheAlarms(
-                self._of["Nodes"],
+                self._scopes["Nodes"],
                 name,
                 nodes=instance.nodes(),
                 node_type=instance.props.node_type,
@@ -114,7 +114,7 @@ class RedisStack(EnvironmentStack):
             )
         if isinstance(instance, UpstashRedis):
             UpstashAlarms(
-                self._of["Limits"],
+                self._scopes["Limits"],
                 name,
                 environment=self.environment_name,
                 instance=name,
@@ -127,11 +127,11 @@ class RedisStack(EnvironmentStack):
     def _instance(self, name: str, settings: Settings) -> RedisInstance:
         if (cache := settings.elasticache) is not None:
             return ElastiCache(
-                self._of["Instances"],
+                self._scopes["Instances"],
                 name,
                 vpc=self._network.vpc,
                 key=self._data.key,
-                events=ElastiCacheEvents(self._of["Events"], name, topics=self._platform.topics).topic,
+                events=ElastiCacheEvents(self._scopes["Events"], name, topics=self._platform.topics).topic,
                 props=ElastiCacheProps(
                     engine=cache.engine,
                     node_type=cache.node,
@@ -144,7 +144,7 @@ class RedisStack(EnvironmentStack):
             )
         if (upstash := settings.upstash) is not None:
             return UpstashRedis(
-                self._of["Instances"],
+                self._scopes["Instances"],
                 name,
                 credentials_secret=upstash.credentials_secret,
                 store=self.redis_store,
@@ -159,5 +159,8 @@ class RedisStack(EnvironmentStack):
             )
         assert settings.external is not None
         return ExternalRedis(
-            self._of["Instances"], name, url_secret=settings.external.url_secret, ports=list(settings.external.ports)
+            self._scopes["Instances"],
+            name,
+            url_secret=settings.external.url_secret,
+            ports=list(settings.external.ports),
         )

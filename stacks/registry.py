@@ -24,7 +24,7 @@ class RegistryExports:
 
 
 class RegistryStack(EnvironmentStack):
-    """Stateful: repositories, and the pointers to the images that run."""
+    """Stateful: image repositories, and the parameters that name the running images."""
 
     def __init__(self, scope: cdk.Stage, id_: str, *, environment: Environment) -> None:
         super().__init__(

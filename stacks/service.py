@@ -62,12 +62,12 @@ class ServiceStack(EnvironmentStack):
     """Released often. A failed release rolls back within minutes, and only this stack."""
 
     def __init__(
-        self, scope: cdk.Stage, id_: str, *, environment: Environment, service: str, around: ServiceContext
+        self, scope: cdk.Stage, id_: str, *, environment: Environment, service: str, context: ServiceContext
     ) -> None:
         super().__init__(
             scope, id_, environment=environment, description=f"{service}, and what runs its image", called=service
         )
-        own, images, topics = environment.services[service], around.registry.images[service], around.platform.topics
+        own, images, topics = environment.services[service], context.registry.images[service], context.platform.topics
         image = ReleasedImage.released(
             self,
             "Release",
@@ -75,26 +75,26 @@ class ServiceStack(EnvironmentStack):
             parameter_name=images.parameter_name,
             bootstrap=images.bootstrap_image,
             architecture=images.architecture,
-            helper=around.registry.helper,
+            helper=context.registry.helper,
         )
         sources = Sources(
             environment=environment,
             name=self.environment_name,
-            data=around.data,
-            redis=around.redis,
-            bindings=for_users(around.data),
+            data=context.data,
+            redis=context.redis,
+            bindings=for_users(context.data),
         )
         self.exports: dict[str, ServiceExports] = {}
         """Exports by service: the stack's own one, and those that run its image."""
         own_service: ecs.FargateService | None = None
         for name, each in services.same_image(environment, service).items():
-            # The stack's own service has ids without a prefix; releases find it by its logical id.
+            # The ids of the stack's own service have no prefix; releases find it by its logical id.
             place: Construct = self if name == service else Construct(self, services.words(name))
             settings = sources.service(Construct(place, "Settings"), name, image=image)
             made = (
-                self._worker(place, name, sources, around, image, settings=settings)
+                self._worker(place, name, sources, context, image, settings=settings)
                 if each.host is None
-                else self._balanced(place, name, sources, around, image, settings=settings)
+                else self._balanced(place, name, sources, context, image, settings=settings)
             )
             if own_service is None:
                 own_service = made.service
@@ -102,7 +102,7 @@ class ServiceStack(EnvironmentStack):
                 assert isinstance(resource, cdk.CfnElement)
                 resource.override_logical_id(SERVICE)
             else:
-                # After the stack's own service has migrated and serves: then the new image is known to work.
+                # Updated only once the stack's own service has migrated and serves, which shows that the image works.
                 made.service.node.add_dependency(own_service)
             if settings.secrets:
                 RestartOnSecretChange(
@@ -111,12 +111,12 @@ class ServiceStack(EnvironmentStack):
                     environment=self.environment_name,
                     name=name,
                     secrets=[value.secret for value in settings.secrets.values()],
-                    cluster=around.platform.cluster,
+                    cluster=context.platform.cluster,
                     service=made.service,
                     topics=topics,
                 )
             self.exports[name] = made
-        self._jobs(service, sources, around, image)
+        self._jobs(service, sources, context, image)
         one_off = OneOffTask(
             self,
             "OneOff",
@@ -126,9 +126,9 @@ class ServiceStack(EnvironmentStack):
             memory_mib=own.memory_mib,
         )
         if "media" in own.needs:
-            grant_application(around.data.media, one_off.task.definition.task_role)
+            grant_application(context.data.media, one_off.task.definition.task_role)
 
-    def _jobs(self, service: str, sources: Sources, around: ServiceContext, image: ReleasedImage) -> None:
+    def _jobs(self, service: str, sources: Sources, context: ServiceContext, image: ReleasedImage) -> None:
         """Jobs of each service that runs this image, with that service's variables and permissions."""
         environment = sources.environment
         for name in services.same_image(environment, service):
@@ -142,12 +142,12 @@ class ServiceStack(EnvironmentStack):
                 environment=self.environment_name,
                 service=name,
                 runs=self.exports[name].service,
-                cluster=around.platform.cluster,
-                security_group=around.network.access[name],
+                cluster=context.platform.cluster,
+                security_group=context.network.access[name],
                 image=image,
                 settings=sources.service(Construct(scope, "Settings"), name, image=image),
-                ledger=around.registry.ledger,
-                topics=around.platform.topics,
+                ledger=context.registry.ledger,
+                topics=context.platform.topics,
                 jobs={
                     job: JobProps(
                         schedule=each.schedule,
@@ -163,14 +163,14 @@ class ServiceStack(EnvironmentStack):
             )
             if "media" in environment.services[name].needs:
                 for role in jobs.task_roles:
-                    grant_application(around.data.media, role)
+                    grant_application(context.data.media, role)
 
     def _balanced(
         self,
         scope: Construct,
         name: str,
         sources: Sources,
-        around: ServiceContext,
+        context: ServiceContext,
         image: ReleasedImage,
         *,
         settings: ContainerEnvironment,
@@ -181,31 +181,31 @@ class ServiceStack(EnvironmentStack):
             scope,
             service=name,
             sources=sources,
-            around=around,
+            context=context,
             image=image,
             settings=settings,
             tasks=Autoscaled(min_tasks=own.min_tasks, max_tasks=own.max_tasks),
             bake_time=cdk.Duration.minutes(own.bake_minutes),
             deployment_alarms=alarms.names(prefix),
-            in_ledger=name,
+            ledger_name=name,
         )
-        # Alarms first: ECS refuses to deploy without them.
+        # Created first: ECS refuses to deploy without its alarms.
         gates = ReleaseAlarms(
             scope,
             "ReleaseAlarms",
             name_prefix=prefix,
             target_groups=[built.blue, built.green],
-            error_tracker_url=_issues(sources.environment, name),
-            topics=around.platform.topics,
+            error_tracker_url=_sentry_issues_url(sources.environment, name),
+            topics=context.platform.topics,
         )
         built.service.node.add_dependency(gates)
         assert own.health_path is not None, "config.rules requires it"
-        # Not for previews: an old one would stop every deployment.
+        # Not for previews: the image of an old one would stop every deployment.
         HealthPathGate(
             scope,
             "HealthPath",
-            vpc=around.network.vpc,
-            security_group=around.network.release_checks_access,
+            vpc=context.network.vpc,
+            security_group=context.network.release_checks_access,
             target_groups=[built.blue, built.green],
             path=own.health_path,
         )
@@ -217,7 +217,7 @@ class ServiceStack(EnvironmentStack):
                 target_groups=[built.blue, built.green],
                 minutes=own.sticky_minutes,
             )
-            # Before a deployment shifts traffic.
+            # Applied before a deployment shifts traffic.
             built.service.node.add_dependency(sticky)
         if own.release_check is not None and own.release_check.restart_minutes is not None:
             DependencyRestart(
@@ -226,10 +226,10 @@ class ServiceStack(EnvironmentStack):
                 environment=self.environment_name,
                 name=name,
                 redis_instance=sources.environment.redis.serves,
-                cluster=around.platform.cluster,
+                cluster=context.platform.cluster,
                 service=built.service,
                 minutes=own.release_check.restart_minutes,
-                topics=around.platform.topics,
+                topics=context.platform.topics,
             )
         return ServiceExports(
             service=built.service,
@@ -242,7 +242,7 @@ class ServiceStack(EnvironmentStack):
         scope: Construct,
         name: str,
         sources: Sources,
-        around: ServiceContext,
+        context: ServiceContext,
         image: ReleasedImage,
         *,
         settings: ContainerEnvironment,
@@ -251,8 +251,8 @@ class ServiceStack(EnvironmentStack):
         built = Worker(
             scope,
             "Service",
-            cluster=around.platform.cluster,
-            security_group=around.network.access[name],
+            cluster=context.platform.cluster,
+            security_group=context.network.access[name],
             image=image,
             settings=settings,
             props=WorkerProps(
@@ -272,7 +272,7 @@ class ServiceStack(EnvironmentStack):
             ),
         )
         if "media" in own.needs:
-            grant_application(around.data.media, built.task_definition.task_role)
+            grant_application(context.data.media, built.task_definition.task_role)
         return ServiceExports(service=built.service, target_groups=[], errors_alarm=None)
 
 
@@ -281,23 +281,23 @@ def build_service(
     *,
     service: str,
     sources: Sources,
-    around: ServiceContext,
+    context: ServiceContext,
     image: ReleasedImage,
     settings: ContainerEnvironment,
     tasks: Autoscaled | cdk.CfnParameter,
     bake_time: cdk.Duration,
     deployment_alarms: list[str],
-    in_ledger: str,
+    ledger_name: str,
 ) -> BlueGreenService:
-    """The service with its deployment hooks for migrations and checks, which write to the ledger."""
+    """The service with its deployment hooks for migrations and checks, which use `ledger_name` in the ledger."""
     own, platform, network, slot = (
         sources.environment.services[service],
-        around.platform,
-        around.network,
+        context.platform,
+        context.network,
         sources.bindings.slot,
     )
     assert own.port is not None and own.health_path is not None, "config.rules requires it"
-    ledger = around.registry.ledger
+    ledger = context.registry.ledger
     migration = None
     if own.migrations is not None:
         migration = MigrationTask(
@@ -335,12 +335,12 @@ def build_service(
         ),
     )
     if "media" in own.needs:
-        grant_application(around.data.media, built.task_definition.task_role)
+        grant_application(context.data.media, built.task_definition.task_role)
     if migration is not None:
         hook = migrate_hook(
             scope,
             "Migrate",
-            service=in_ledger,
+            service=ledger_name,
             migration=migration,
             vpc=network.vpc,
             security_group=network.access[service],
@@ -354,7 +354,7 @@ def build_service(
         verify_hook(
             scope,
             "Verify",
-            service=in_ledger,
+            service=ledger_name,
             ledger=ledger,
             vpc=network.vpc,
             security_group=network.release_checks_access,
@@ -369,8 +369,8 @@ def build_service(
     return built
 
 
-def _issues(environment: Environment, service: str) -> str | None:
-    """URL of the service's errors at Sentry."""
+def _sentry_issues_url(environment: Environment, service: str) -> str | None:
+    """URL of the service's issues at Sentry."""
     own = environment.services[service].sentry
     if own is None or environment.sentry is None:
         return None

@@ -12,16 +12,16 @@ TOPIC = "AWS::SNS::Topic"
 RUNBOOK = re.compile(r"Runbook: https://github\.com/[\w.-]+/[\w.-]+/blob/HEAD/docs/runbooks/([a-z-]+)\.md")
 SEVERITIES = ("critical", "warning", "info")
 METRICS = ("MetricName", "Namespace", "Dimensions", "Period", "Statistic", "ExtendedStatistic", "Metrics")
-"""What `metrics` reads."""
+"""Properties that `metrics` reads."""
 
 
 def severity(alarm: Resource) -> str:
-    """As its description begins."""
+    """The severity with which the alarm's description begins."""
     return str(alarm.get("AlarmDescription")).partition(":")[0].lower()
 
 
 def topics(alarm: Resource, path: str) -> list[str]:
-    """Severities of the topics that it tells."""
+    """Severities of the topics that it notifies."""
     return [_severity_of(each) for each in alarm.targets(path) if each.type == TOPIC]
 
 
@@ -30,8 +30,8 @@ def _severity_of(topic: Resource) -> str:
     return name.partition(" ")[0] if name.endswith(" alarms") else topic.where
 
 
-def asked_by_a_composite(graph: Graph) -> set[str]:
-    """Places of alarms that a composite's rule names."""
+def alarms_in_composites(graph: Graph) -> set[str]:
+    """Stack/LogicalId of each alarm in a composite alarm's rule."""
     found: set[str] | None = graph.memo.get("asked")
     if found is None:
         found = set()
@@ -49,7 +49,7 @@ def asked_by_a_composite(graph: Graph) -> set[str]:
 
 
 def metrics(alarm: Resource) -> Iterator[dict[str, Any]]:
-    """(namespace, name, dimensions …) of each metric that it looks at, as `MetricStat` has it."""
+    """(namespace, name, dimensions …) of each metric that the alarm evaluates, as in `MetricStat`."""
     if alarm.get("MetricName") is not None:
         yield {
             "Namespace": alarm.get("Namespace"),

@@ -9,7 +9,7 @@ KIND = "Custom::Cloudflare"
 
 
 def declarations(graph: Graph, *stacks: str) -> list[tuple[Resource, dict[str, Any]]]:
-    """(resource, document) of each; an empty document where the text is no JSON."""
+    """(resource, document) of each declaration; the document is empty if the text is not JSON."""
     found = []
     for each in graph.of(KIND):
         if each.stack in stacks:
@@ -22,5 +22,5 @@ def declarations(graph: Graph, *stacks: str) -> list[tuple[Resource, dict[str, A
 
 
 def named(graph: Graph) -> dict[str, tuple[Resource, dict[str, Any]]]:
-    """Those of the stack Edge, by "kind/name"."""
+    """Documents of the stack Edge, by "kind/name"."""
     return {f"{each.get('kind')}/{each.get('name')}": (where, each) for where, each in declarations(graph, "Edge")}

@@ -13,7 +13,7 @@ def containers(task: Resource) -> list[dict[str, Any]]:
 
 
 def main_container(task: Resource) -> dict[str, Any]:
-    """Of the product; empty when there is none."""
+    """The container that runs the product's image; empty if there is none."""
     return next((each for each in containers(task) if each.get("Name") != PREPARES), {})
 
 
@@ -30,7 +30,7 @@ def secrets(container: dict[str, Any]) -> dict[str, Any]:
 
 
 def tasks_without_users(graph: Graph) -> set[str]:
-    """Places of task definitions that a service without a load balancer runs."""
+    """Stack/LogicalId of each task definition of a service without a load balancer."""
     return {
         task.where
         for each in graph.of("AWS::ECS::Service")

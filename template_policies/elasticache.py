@@ -7,7 +7,7 @@ GROUP = "AWS::ElastiCache::ReplicationGroup"
 
 
 def instance(graph: Graph, resource: Resource) -> tuple[RedisInstance | None, ElastiCache | None]:
-    """By the logical id, which has the instance's name in it."""
+    """The instance of a resource, found by the logical id, which contains the instance's name."""
     for name, each in graph.environment.redis.instances.items():
         if resource.logical_id.startswith(f"Instances{name.replace('-', '')}"):
             return each, each.elasticache

@@ -11,22 +11,22 @@ from config import Environment
 
 Template = Mapping[str, Any]
 Templates = Mapping[str, Template]
-"""By the name of the stack, without its environment's: "Data"."""
+"""Templates by the stack's name without the environment: "Data"."""
 IN_SUB = re.compile(r"\$\{([^!}][^}]*)\}")
-# What stands beside a resource's properties. Everything else that a policy names is a property.
+# Attributes of a resource besides its properties. Any other name in a policy is a property.
 ATTRIBUTES = ("Condition", "DeletionPolicy", "DependsOn", "Metadata", "UpdateReplacePolicy")
 
 
 @dataclass(frozen=True)
 class Violation:
-    """What one policy objects to in one place."""
+    """One violation of one policy."""
 
     stack: str
     logical_id: str
     property: str
     """Path as in the template, "LoadBalancerAttributes" or "DeletionPolicy"; of a missing resource, its type."""
     message: str
-    """What is there and what should be, in one line."""
+    """What was found and what must be, in one line."""
     policy: str = ""
 
 
@@ -48,7 +48,7 @@ class Resource:
 
     @property
     def properties(self) -> Mapping[str, Any]:
-        """All of them, for what has to look everywhere."""
+        """All properties, for policies that search everywhere."""
         self.graph.reads.add((self.type, "*"))
         found: Mapping[str, Any] = self.raw.get("Properties") or {}
         return found
@@ -63,12 +63,12 @@ class Resource:
         return default if found is None else found
 
     def items(self, path: str) -> list[Any]:
-        """A list, also where the template has one value or none."""
+        """The value as a list, also if the template has a single value or none."""
         found = self.get(path, [])
         return found if isinstance(found, list) else [found]
 
     def keyed(self, path: str) -> dict[str, Any]:
-        """A list of {Key, Value}, as attributes of load balancers are."""
+        """A list of {Key, Value}, like load balancer attributes, as a mapping."""
         return {each["Key"]: each.get("Value") for each in self.items(path) if "Key" in each}
 
     def target(self, path: str) -> "Resource | None":
@@ -76,7 +76,7 @@ class Resource:
         return self.graph.target(self.stack, self.get(path))
 
     def targets(self, path: str) -> list["Resource"]:
-        """Those that a list refers to, one by one; what is no reference to a resource is left out."""
+        """The resources that a list refers to; entries that refer to none are omitted."""
         found = [self.graph.target(self.stack, each) for each in self.items(path)]
         return [each for each in found if each is not None]
 
@@ -108,7 +108,7 @@ class Graph:
     environment: Environment
     templates: Templates
     reads: set[tuple[str, str]] = field(default_factory=set)
-    """(type, property) of everything that was looked at: a test compares it with what policies declare."""
+    """(type, property) of every property that was read: a test compares it with the policies' `reads`."""
 
     @cached_property
     def _by_type(self) -> Mapping[str, list[Resource]]:
@@ -119,7 +119,7 @@ class Graph:
 
     @cached_property
     def resources(self) -> Mapping[tuple[str, str], Resource]:
-        """By stack and logical id."""
+        """Resources by stack and logical id."""
         return {
             (stack, logical_id): Resource(self, stack, logical_id, raw)
             for stack, template in self.templates.items()
@@ -128,7 +128,7 @@ class Graph:
 
     @cached_property
     def exports(self) -> Mapping[str, tuple[str, Any]]:
-        """(stack, value) by the name of the export."""
+        """(stack, value) of each export, by its name."""
         return {
             output["Export"]["Name"]: (stack, output["Value"])
             for stack, template in self.templates.items()
@@ -138,7 +138,7 @@ class Graph:
 
     @cached_property
     def used_by(self) -> Mapping[tuple[str, str], list[Resource]]:
-        """Resources by what their properties refer to."""
+        """Resources by the resource that their properties refer to."""
         found: dict[tuple[str, str], list[Resource]] = {}
         for each in self.resources.values():
             for target in {
@@ -148,13 +148,13 @@ class Graph:
         return found
 
     def forget(self, *, resources: bool = True) -> None:
-        """After a template was changed in place: what was derived from it. `resources`: one was added or removed."""
+        """Drops values derived from a template that was changed in place. `resources`: one was added or removed."""
         for name in ("exports", "used_by", "memo", *(("_by_type", "resources") if resources else ())):
             self.__dict__.pop(name, None)
 
     @cached_property
     def memo(self) -> dict[str, Any]:
-        """What several policies derive from the same templates."""
+        """Caches values that several policies derive from the same templates."""
         return {}
 
     def of(self, *types: str) -> list[Resource]:
@@ -176,7 +176,7 @@ class Graph:
         ]
 
     def missing(self, kind: str, message: str, *, stack: str) -> Violation:
-        """Of a resource that should be somewhere."""
+        """The violation of a stack that lacks a resource."""
         return Violation(stack, "", kind, message)
 
     def target(self, stack: str, value: Any) -> Resource | None:
@@ -245,7 +245,7 @@ def shown_or(found: Mapping[str, Any]) -> str:
 
 
 def number(value: Any) -> float | None:
-    """Also of the texts in which CloudFormation has numbers."""
+    """A number, or a text that contains one, as CloudFormation allows; otherwise None."""
     try:
         return None if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
@@ -253,12 +253,12 @@ def number(value: Any) -> float | None:
 
 
 def list_of(value: Any) -> list[Any]:
-    """IAM's documents have one or a list."""
+    """The value as a list: IAM's documents have a single value or a list."""
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def graphs(templates: Templates, environments: Mapping[str, Environment]) -> list[Graph]:
-    """One for each environment, of templates by "environment/Stack", as a cloud assembly names them."""
+    """One graph for each environment, from templates by "environment/Stack", as in a cloud assembly."""
     return [
         Graph(
             name,

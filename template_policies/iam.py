@@ -12,7 +12,7 @@ IDENTITY = {
     "AWS::IAM::ManagedPolicy": ("PolicyDocument", "Roles", "Users"),
     ROLE: ("Policies", "ManagedPolicyArns"),
 }
-# Where a resource's own policy stands.
+# Property with the resource policy, by type.
 _DOCUMENTS = {
     "AWS::KMS::Key": "KeyPolicy",
     "AWS::Logs::ResourcePolicy": "PolicyDocument",
@@ -31,7 +31,7 @@ class Statement:
     path: str
     document: Mapping[str, Any]
     holders: tuple[str, ...] = ()
-    """Places of the roles that have it; none in a policy of a resource."""
+    """The roles that have the statement; empty for a resource policy."""
 
     @property
     def allows(self) -> bool:
@@ -71,7 +71,7 @@ def _of(document: Any) -> list[Mapping[str, Any]]:
 
 
 def statements(graph: Graph) -> list[Statement]:
-    """What roles and users may."""
+    """Statements of roles and users."""
     found: list[Statement] | None = graph.memo.get("statements")
     if found is None:
         found = list(_statements(graph))
@@ -104,7 +104,7 @@ def statements_of(graph: Graph, role: Resource) -> list[Statement]:
 
 
 def resource_statements(graph: Graph, *kinds: str) -> Iterator[Statement]:
-    """Of the policies that resources themselves have, of all types or of these."""
+    """Statements of resource policies, of all types or of the given ones."""
     for kind in kinds or _DOCUMENTS:
         for each in graph.of(kind):
             document = each.get(path := _DOCUMENTS[kind])

@@ -14,12 +14,12 @@ class Owner:
     name: str
     service: Service
     slot: int | None
-    """Of a preview."""
+    """Slot of a preview; None for a service of the environment itself."""
     host: str | None
 
 
 def owner(graph: Graph, resource: Resource) -> Owner | None:
-    """None outside of the stacks of services."""
+    """The service that a resource belongs to; None outside of the services' stacks."""
     environment = graph.environment
     if slot := re.fullmatch(r"Preview(\d+)", resource.stack):
         number = int(slot[1])

@@ -49,7 +49,7 @@ class Policies:
 
 def _reported(violation: Violation, paths: Mapping[str, str]) -> cdk.PolicyViolation:
     sentences = {each.name: each.sentence for each in policies()}
-    # A resource that is missing is reported on a template that is there.
+    # A missing resource is reported on an existing template.
     path = paths.get(violation.stack) or next(iter(paths.values()))
     return cdk.PolicyViolation(
         rule_name=violation.policy,

@@ -16,7 +16,7 @@ EVERYTHING = "*"
 
 
 class Failure(Enum):
-    """What happens without the policy."""
+    """The kind of failure that the policy prevents."""
 
     ZONE_LOST = "an availability zone is lost"
     TASK_DIES = "a task dies, starts or is stopped"
@@ -40,7 +40,7 @@ class Failure(Enum):
 @dataclass(frozen=True, kw_only=True)
 class Policy:
     name: str
-    """Of its module: "database_is_private"."""
+    """Name of its module: "database_is_private"."""
     sentence: str
     reason: str
     failure: Failure
@@ -49,7 +49,7 @@ class Policy:
     check: Check
 
     def is_about(self, kind: str, property_: str) -> bool:
-        """Whether a change of this property can change what it says."""
+        """Whether a change of this property can change the policy's result."""
         if property_ == "Type":
             return kind in self.reads or EVERYTHING in self.reads
         found = (*self.reads.get(kind, ()), *self.reads.get(EVERYTHING, ()))
@@ -80,7 +80,7 @@ def policy(*, reason: str, failure: Failure, reads: Reads) -> Callable[[Check], 
 
 @cache
 def policies() -> tuple[Policy, ...]:
-    """All of them, by name."""
+    """All policies, by name."""
     for path in sorted((Path(__file__).parent / "rules").rglob("*.py")):
         parts = path.relative_to(Path(__file__).parent).with_suffix("").parts
         if path.stem != "__init__":
@@ -89,5 +89,5 @@ def policies() -> tuple[Policy, ...]:
 
 
 def violations(graph: Graph) -> list[Violation]:
-    """Of every policy, in their order."""
+    """Violations of every policy, in the policies' order."""
     return [found for each in policies() for found in each.violations(graph)]

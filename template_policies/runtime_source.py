@@ -8,12 +8,12 @@ from pathlib import Path
 
 PACKAGE = "infra_runtime"
 _ROOT = Path(__file__).resolve().parents[1] / "runtime"
-# Lambda's Python has it.
+# Lambda's Python runtime includes it.
 _PROVIDED = {*sys.stdlib_module_names, "boto3", "botocore"}
 
 
 def module_of(handler: str) -> str | None:
-    """The module that a function's handler is in, when it is one of ours."""
+    """The module of a function's handler, if it is ours; otherwise None."""
     name = handler.removesuffix(".handler")
     return name if name != handler and _file(name) is not None else None
 
@@ -43,7 +43,7 @@ def _is_environ(node: ast.expr) -> bool:
 
 @cache
 def needs_libraries(module: str) -> bool:
-    """Whether it, or what it imports, imports something that Lambda has not."""
+    """Whether the module, directly or indirectly, imports a library that Lambda's runtime lacks."""
     seen: set[str] = set()
     left = [module]
     while left:
@@ -60,7 +60,7 @@ def needs_libraries(module: str) -> bool:
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:
-    """Of the module itself, at its import."""
+    """Modules that are imported at the top level."""
     for node in tree.body:
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)

@@ -12,7 +12,7 @@ Rule = tuple[Resource, str, Mapping[str, Any]]
 
 
 def ingress(graph: Graph) -> Iterator[Rule]:
-    """(resource, property, rule) of each."""
+    """(resource, property, rule) of each security group rule."""
     yield from _rules(graph, "SecurityGroupIngress")
 
 
@@ -29,7 +29,7 @@ def _rules(graph: Graph, name: str) -> Iterator[Rule]:
 
 
 def group_of(rule: Rule) -> Resource | None:
-    """The group that a rule is of."""
+    """The security group that a rule belongs to."""
     resource = rule[0]
     return resource if resource.type == GROUP else resource.target("GroupId")
 

@@ -1,4 +1,4 @@
-"""Which actions may be granted on resources that a wildcard names, and why each of them has to be.
+"""Actions that may be granted on a wildcard, each with its reason.
 
 Placeholders: {region}, {account}, {product}, {env}; `*` is IAM's own.
 """
@@ -9,24 +9,24 @@ from fnmatch import fnmatchcase
 
 from template_policies.graph import Graph
 
-# Only looks, and shows neither data nor secrets. Values and documents that a `Get` returns are listed one by one.
-LOOKS = re.compile(r"[a-z0-9-]+:(Describe|List|BatchCheck)[A-Za-z]*\*?")
-# On everything.
+# Read-only actions that return neither data nor secrets. `Get` actions, which return values, are listed one by one.
+READ_ONLY = re.compile(r"[a-z0-9-]+:(Describe|List|BatchCheck)[A-Za-z]*\*?")
+# Allowed on `*`.
 EVERYWHERE: Mapping[str, str] = {
     "acm:RequestCertificate": "the certificate has no ARN yet",
     "amplify:GetApp": "configuration, read to find drift",
     "amplify:GetBranch": "configuration, read to find drift",
     "amplify:GetDomainAssociation": "configuration, read before a deployment",
-    "backup:GetRestoreTestingInferredMetadata": "knows no resource (Service Authorization Reference)",
-    "backup:PutRestoreValidationResult": "knows no resource (Service Authorization Reference)",
+    "backup:GetRestoreTestingInferredMetadata": "has no resource-level permissions (Service Authorization Reference)",
+    "backup:PutRestoreValidationResult": "has no resource-level permissions (Service Authorization Reference)",
     "cloudformation:GetTemplate": "templates hold no secret: templates_contain_no_secret_values",
-    "cloudwatch:GetMetricStatistics": "knows no resource",
-    "cloudwatch:PutMetricData": "knows no resource; the condition has the namespace",
+    "cloudwatch:GetMetricStatistics": "has no resource-level permissions",
+    "cloudwatch:PutMetricData": "has no resource-level permissions; a condition limits the namespace",
     "ec2:AssignPrivateIpAddresses": "Lambda's network interfaces (Lambda guide, VPC execution role)",
     "ec2:CreateNetworkInterface": "Lambda's network interfaces",
     "ec2:DeleteNetworkInterface": "Lambda's network interfaces",
     "ec2:UnassignPrivateIpAddresses": "Lambda's network interfaces",
-    "ecr:GetAuthorizationToken": "knows no resource",
+    "ecr:GetAuthorizationToken": "has no resource-level permissions",
     "ecr:GetLifecyclePolicy": "configuration, read to find drift",
     "ecr:GetRepositoryPolicy": "configuration, read to find drift",
     "iam:Get*": "configuration, read to find drift; no key and no password is among it",
@@ -48,16 +48,16 @@ EVERYWHERE: Mapping[str, str] = {
     "s3:GetLifecycleConfiguration": "configuration, read to find drift",
     "s3:GetMetricsConfiguration": "configuration, read to find drift",
     "s3:GetReplicationConfiguration": "configuration, read to find drift",
-    "secretsmanager:GetRandomPassword": "knows no resource",
+    "secretsmanager:GetRandomPassword": "has no resource-level permissions",
     "secretsmanager:GetResourcePolicy": "configuration, read to find drift",
-    "servicequotas:GetAWSDefaultServiceQuota": "the account's own, asked by the doctor",
-    "servicequotas:GetServiceQuota": "the account's own, asked by the doctor",
+    "servicequotas:GetAWSDefaultServiceQuota": "the account's quotas, read by `infra doctor`",
+    "servicequotas:GetServiceQuota": "the account's quotas, read by `infra doctor`",
     "sns:Get*": "configuration, read to find drift",
     "tag:GetResources": "finds resources by tag, for AWS FIS",
-    "ssmmessages:CreateControlChannel": "knows no resource; only the task of `infra exec` has it",
-    "ssmmessages:CreateDataChannel": "knows no resource; only the task of `infra exec` has it",
-    "ssmmessages:OpenControlChannel": "knows no resource; only the task of `infra exec` has it",
-    "ssmmessages:OpenDataChannel": "knows no resource; only the task of `infra exec` has it",
+    "ssmmessages:CreateControlChannel": "has no resource-level permissions; only the task of `infra exec` may call it",
+    "ssmmessages:CreateDataChannel": "has no resource-level permissions; only the task of `infra exec` may call it",
+    "ssmmessages:OpenControlChannel": "has no resource-level permissions; only the task of `infra exec` may call it",
+    "ssmmessages:OpenDataChannel": "has no resource-level permissions; only the task of `infra exec` may call it",
 }
 _STACK = "arn:aws:cloudformation:{region}:{account}:stack/{product}-{env}-*/*"
 _MEDIA = "arn:aws:s3:::{media}/*"
@@ -71,11 +71,11 @@ _AMPLIFY_LOGS = "arn:aws:logs:{region}:{account}:log-group:/aws/amplify/*:log-st
 _GUARDDUTY_RULE = "arn:aws:events:{region}:{account}:rule/DO-NOT-DELETE-AmazonGuardDutyMalwareProtectionS3*"
 _RESTORED = "arn:aws:rds:{region}:{account}:db:awsbackup-restore-test-*"
 _GUARDDUTY = "arn:aws:ecr:{region}:*:repository/aws-guardduty-agent-fargate"
-# Who has a suffix of AWS's own: 6 letters after a secret's name, an id after a stack's.
+# ARNs with a suffix that AWS adds: 6 characters after a secret's name, an id after a stack's.
 _SECRETS = ("arn:aws:secretsmanager:{region}:{account}:secret:*-??????",
             "arn:aws:secretsmanager:{region}:{account}:secret:rds!db-*")  # fmt: skip
 _LOGS = "arn:aws:logs:{region}:{account}:log-group:{product}-{env}-*"
-# On a pattern: the widest there may be.
+# Allowed on a pattern: the widest one for each action.
 PATTERNS: Mapping[str, tuple[str, ...]] = {
     "acm:AddTagsToCertificate": (_CERTIFICATE,),
     "acm:DeleteCertificate": (_CERTIFICATE,),
@@ -87,15 +87,15 @@ PATTERNS: Mapping[str, tuple[str, ...]] = {
     "cloudformation:DetectStackResourceDrift": (_STACK,),
     "cloudformation:GetTemplate": (_STACK,),
     "cloudformation:UpdateStack": (_STACK,),
-    # The condition has the tag of the one list that is ours.
+    # The condition requires the tag of our prefix list.
     "ec2:CreateManagedPrefixList": (_PREFIX_LIST,),
     "ec2:CreateTags": (_PREFIX_LIST, _NETWORK_LIST),
-    # Of AWS FIS, which makes and deletes them (docs/adr/0037).
+    # AWS FIS creates and deletes these network ACLs (docs/adr/0037).
     "ec2:CreateNetworkAcl": (_NETWORK_LIST,),
     "ec2:CreateNetworkAclEntry": (_NETWORK_LIST,),
     "ec2:DeleteNetworkAcl": (_NETWORK_LIST,),
     "ec2:ReplaceNetworkAclAssociation": (_NETWORK_LIST,),
-    # FIS finds replication groups by tags, and the condition has the environment's.
+    # FIS finds replication groups by tags, and the condition requires the environment's.
     "elasticache:InterruptClusterAzPower": ("arn:aws:elasticache:{region}:{account}:replicationgroup:*",),
     "ec2:DeleteManagedPrefixList": (_PREFIX_LIST,),
     "ec2:GetManagedPrefixListEntries": (_PREFIX_LIST,),
@@ -143,7 +143,7 @@ def is_wild(resource: str) -> bool:
 
 def may_be_named_by(graph: Graph, action: str, resource: str) -> bool:
     """Whether the action may be granted on what this pattern names."""
-    if LOOKS.fullmatch(action):
+    if READ_ONLY.fullmatch(action):
         return True
     if resource == "*":
         return action in EVERYWHERE

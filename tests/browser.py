@@ -6,7 +6,7 @@ _NAMES = ("chromium", "chromium-headless-shell", "google-chrome")
 
 
 def browser() -> str:
-    """Its path. Raises `AssertionError` where there is none."""
+    """Path of the browser. Raises `AssertionError` if there is none."""
     found = next((path for each in _NAMES if (path := shutil.which(each))), None)
     assert found is not None, f"none of {', '.join(_NAMES)} is installed: make setup"
     return found

@@ -24,10 +24,10 @@ ROOT = Path(__file__).resolve().parent.parent
 clean_environment.enter()
 # With Python's default, a quarter of the tests' processor time goes into collecting garbage (docs/performance.md).
 gc.set_threshold(50_000)
-# The only place that says so: here and in every process of the tests, environments are those of the tests. Only
-# tests/own_environments/ and the snapshots read environments/, which is its owner's to edit.
+# Only here: all processes of the tests use the tests' environments. Only
+# tests/own_environments/ and the snapshots read environments/, which its owner may edit.
 os.environ["INFRA_ENVIRONMENTS"] = str(ROOT / "tests" / "environments")
-# CDK's own validation costs three seconds a process; tests/stacks/test_validation.py runs it once, in full.
+# CDK's own validation costs three seconds a process; tests/own_environments/ runs it once, in full.
 os.environ["CDK_VALIDATION"] = "false"
 
 
@@ -38,7 +38,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def context() -> dict[str, Any]:
-    """The feature flags of cdk.json: without them, CDK makes other templates."""
+    """The feature flags of cdk.json, without which CDK creates other templates."""
     loaded: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
     return loaded
 
@@ -60,7 +60,7 @@ def assembly(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def _once(name: str, make: Callable[[Path], None], temporary: pytest.TempPathFactory) -> Path:
-    """What `make` puts into the folder that it is given, made by the first of the suite's processes that asks."""
+    """The folder that `make` fills, once for all processes of the suite."""
     folder = Path(os.environ.get(clean_environment.SHARED) or temporary.mktemp("made")) / name
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
@@ -90,7 +90,7 @@ def _templates(assembly: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def loaded() -> "dict[str, Environment]":
-    """The environments whose templates `templates` are."""
+    """The environments of `templates`."""
     from config import load
 
     return load()
@@ -98,7 +98,7 @@ def loaded() -> "dict[str, Environment]":
 
 @pytest.fixture(scope="session")
 def validated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is in environments/, by the CDK CLI, strictly validated: CDK's rules as errors, and cdk-nag."""
+    """The owner's environments/, synthesized by the CDK CLI with strict validation: CDK's own rules and cdk-nag."""
     from config.loader import OWN
 
     def make(output: Path) -> None:
@@ -111,13 +111,13 @@ def validated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def own_templates(validated: Path) -> dict[str, dict[str, Any]]:
-    """Every template of what is in environments/, by "environment/Stack"."""
+    """Every template of the owner's environments/, by "environment/Stack"."""
     return _templates(validated)
 
 
 @pytest.fixture(scope="session")
 def every_redis(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Templates of an environment that has Redis in every way at once, and a queue; validated as all others are."""
+    """Templates of an environment with every kind of Redis and a queue; validated like all others."""
     from config import ENVIRONMENTS
     from rehearsal.variants import with_queue, with_redis
 
@@ -132,7 +132,7 @@ def every_redis(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str,
 
 
 def _synth(output: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Validated, with nobody to ask: a proxy that is not there. Its temporary files go to a folder beside `output`."""
+    """Validates without network: its proxy does not exist. Temporary files go to a folder beside `output`."""
     clean = {key: value for key, value in os.environ.items() if key != "CDK_VALIDATION"}
     clean.pop("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION")
     nowhere = "http://127.0.0.1:9"
@@ -156,7 +156,7 @@ def _synth(output: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def environments(tmp_path: Path) -> Path:
-    """A copy of the tests' environments that a test may spoil."""
+    """A copy of the tests' environments that a test may change."""
     from config import ENVIRONMENTS
 
     copy = tmp_path / "environments"
@@ -185,7 +185,7 @@ def development(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def databases(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Callable[..., Database]]":
-    """Makes databases in one real PostgreSQL, which speaks TLS."""
+    """Creates databases in one real PostgreSQL server with TLS."""
     from simulators.postgres.server import Postgres, running
     from simulators.redis.authority import Authority
     from tests.databases import make
@@ -198,5 +198,5 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Callable[..
 
 @pytest.fixture
 def database(databases: "Callable[..., Database]") -> "Database":
-    """With the roles that production has."""
+    """A database with production's roles."""
     return databases()

@@ -9,7 +9,7 @@ _MANAGED = [
 
 
 def continuous_backup(database: dict[str, Any], *, vault: str, plan: str) -> dict[str, Any]:
-    """`Vault`, `Role`, `Backups` and `BackedUp`; `database` is the instance's ARN."""
+    """The resources `Vault`, `Role`, `Backups` and `BackedUp`; `database` is the instance's ARN."""
     rule = {
         "RuleName": "continuous",
         "TargetBackupVault": {"Ref": "Vault"},

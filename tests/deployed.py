@@ -10,7 +10,7 @@ from config import ENVIRONMENTS, Environment, load
 from rehearsal.account import Account, opened
 from rehearsal.variants import with_queue, with_secrets
 
-# Of the services of `development`: the secret of each variable.
+# Secret of each variable, by service of `development`.
 _SECRETS = {
     "api": {
         "SESSION_SECRET": "daadaar/app:session",
@@ -34,14 +34,14 @@ def deployed(name: str, environment: Environment, assembly: Path, folder: Path) 
 
 @contextmanager
 def development(context: Mapping[str, Any], folder: Path) -> Iterator[Account]:
-    """dev with what the tests' environments lack: a queue with a worker, and secrets of services. It has previews."""
+    """dev with additions that the tests' environments lack: a queue with a worker, and services' secrets."""
     import aws_cdk as cdk
 
     import app
 
     queue = with_queue(ENVIRONMENTS, "dev", into=folder / "queue")
     environment = load(["dev"], directory=with_secrets(queue, "dev", _SECRETS, into=folder / "environments"))["dev"]
-    # Where the checks for leaked secrets expect it.
+    # The checks for leaked secrets expect the assembly here.
     root = cdk.App(context=dict(context), outdir=str(folder / "cdk.out"))
     app.build(root, {"dev": environment})
     with deployed("dev", environment, Path(root.synth().directory), folder) as account:

@@ -1,4 +1,4 @@
-"""One database in the emulated RDS, which is a real PostgreSQL, as `infra restore` and `infra database` find it."""
+"""One database in the emulated RDS, a real PostgreSQL, for tests of `infra restore` and `infra database`."""
 
 import json
 import time
@@ -69,7 +69,7 @@ LOGIN = Login(f"{USER}_a", "what-stands-for-a-password-here")
 
 @dataclass(frozen=True)
 class Rehearsed(Instances):
-    """The function runs in this process."""
+    """Runs the Lambda function `database.restore` in this process."""
 
     @cached_property
     def variables(self) -> dict[str, str]:
@@ -83,12 +83,12 @@ class Rehearsed(Instances):
 
 
 class Interrupted(BaseException):
-    """As Ctrl-C, or a laptop that sleeps."""
+    """Simulates Ctrl-C, or a laptop that goes to sleep."""
 
 
 @dataclass(frozen=True)
 class Interrupting(Rehearsed):
-    """Each step that changes something is interrupted the first time, just before or right after it has an effect."""
+    """Interrupts each step that changes something once, just before or right after its effect."""
 
     after: bool = True
     done: set[str] = field(default_factory=set)
@@ -139,9 +139,9 @@ class Clients:
 
 @contextmanager
 def emulated(folder: Path) -> Iterator[Clients]:
-    nowhere, authority = "http://127.0.0.1:9", Authority()
+    unreachable, authority = "http://127.0.0.1:9", Authority()
     with emulator(
-        folder, cloudflare=nowhere, upstash=nowhere, authority=authority, without=[Condition.FREE_PLAN]
+        folder, cloudflare=unreachable, upstash=unreachable, authority=authority, without=[Condition.FREE_PLAN]
     ) as running:
         found = Clients(running.url)
         manager = found.client("secretsmanager")
@@ -190,7 +190,7 @@ def login(place: Instances) -> Login:
 
 
 def write(place: Instances, name: str) -> None:
-    """As the application: by the name that everything knows, with the password of its secret."""
+    """Writes a row as the application does: by the instance's usual name, with the password of its secret."""
     with connect(login(place), lookup.instance_called(place.identifier).variables) as connection:
         connection.execute("insert into visitors (name) values (%s)", [name])
 

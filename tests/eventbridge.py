@@ -1,18 +1,18 @@
-"""EventBridge's rules, as its user guide documents them: whether a pattern matches, and what a transformer makes of it.
+"""EventBridge's event patterns and input transformers, as its user guide documents them.
 
-Knows the comparisons that the templates use; anything else is a `KeyError`, never a match.
+Knows only the comparisons that the templates use; any other one is a `KeyError`, never a match.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
-# What intrinsic functions of the stacks under test stand for.
+# Values of pseudo parameters in the stacks under test.
 _PSEUDO = {"AWS::Partition": "aws", "AWS::Region": "eu-central-1", "AWS::AccountId": "111122223333"}
 
 
 def resolved(node: Any) -> Any:
-    """With `Fn::Join` and pseudo parameters in place; any other reference keeps its form."""
+    """Resolves `Fn::Join` and pseudo parameters; leaves any other reference as it is."""
     if isinstance(node, Mapping):
         if set(node) == {"Ref"} and node["Ref"] in _PSEUDO:
             return _PSEUDO[node["Ref"]]
@@ -24,7 +24,7 @@ def resolved(node: Any) -> Any:
 
 
 def matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
-    """Every key of the pattern is in the event, with one of its values; of a list in the event, any element."""
+    """Whether the event has every key of the pattern, with one of its values. In a list, any element may match."""
     for key, wanted in pattern.items():
         if key == "$or":
             if not any(matches(each, event) for each in wanted):
@@ -51,7 +51,7 @@ def _is(wanted: Any, value: Any) -> bool:
 
 
 def transformed(transformer: Mapping[str, Any], event: Mapping[str, Any]) -> str:
-    """The target's input. A variable whose path is not in the event leaves nothing."""
+    """The target's input. A variable whose path is not in the event is empty."""
     values = {name: _at(path, event) for name, path in transformer["InputPathsMap"].items()}
     return re.sub(r"<([\w.-]+)>", lambda found: values[found[1]], transformer["InputTemplate"])
 

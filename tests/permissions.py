@@ -60,10 +60,10 @@ class Statement:
     where: str
     """Stack and logical id of the resource that has it."""
     holder: str | None
-    """The role that it is about; None in a policy of a resource."""
+    """Role of the statement; None in a resource policy."""
     document: Mapping[str, Any]
     resources: tuple[str, ...]
-    """As patterns, with `x` in the place of names that only CloudFormation knows."""
+    """ARN patterns, with `x` instead of names that only CloudFormation knows."""
 
     @property
     def actions(self) -> list[str]:
@@ -71,7 +71,7 @@ class Statement:
 
 
 def faults(templates: Templates) -> list[str]:
-    """One sentence for each; empty when AWS could allow everything that the policies mean to allow."""
+    """Faults, one sentence each; empty if AWS can allow everything that the policies intend to allow."""
     found = []
     granted: dict[tuple[str, str], list[str]] = defaultdict(list)
     for each in _statements(templates):
@@ -128,7 +128,7 @@ def _missing(action: str, resources: list[str]) -> Iterator[str]:
     service = action.partition(":")[0]
     templates = {name: _type_pattern(iam_definition[service]["resources"][name]["arn"]) for name in kinds}
     if not kinds and not any(each == "*" for each in resources):
-        yield f"{action} knows no resources, so only `*` allows it: {', '.join(sorted(set(resources)))}"
+        yield f"{action} has no resource-level permissions, so only `*` allows it: {', '.join(sorted(set(resources)))}"
     for name, kind in kinds.items():
         # listener-rule/app and listener-rule/net are both said to be required, and a load balancer is one of the two.
         either = [templates[other] for other in kinds if other.partition("/")[0] == name.partition("/")[0]]

@@ -49,22 +49,22 @@ def contexts(service: str, account: str) -> list[Context]:
 
 @dataclass(frozen=True)
 class Topic:
-    """As the templates of an environment have it."""
+    """An SNS topic in an environment's templates."""
 
     name: str
     policy: Mapping[str, Any]
     key_policy: Mapping[str, Any] | None
-    """None: not encrypted."""
+    """Key of the topic; None if it is not encrypted."""
 
     def refusal(self, service: str, context: Context) -> str | None:
-        """Why a message of the service does not arrive; None when it does."""
+        """The reason why a message of the service does not arrive; None if it does."""
         if not allows(self.policy, service, "sns:Publish", context):
             return f"{self.name}: the topic's policy refuses {service} {dict(context)}"
         if self.key_policy is None:
             return None
         if service == "elasticache.amazonaws.com":
             return f"{self.name}: ElastiCache publishes to no encrypted topic"
-        # Of a key it is known that EventBridge's calls fulfil no condition on their source.
+        # EventBridge's calls to KMS are known to fulfil no condition on their source.
         context = {} if service == "events.amazonaws.com" else context
         for action in ("kms:Decrypt", "kms:GenerateDataKey"):
             if not allows(self.key_policy, service, action, context):
@@ -77,7 +77,7 @@ class Environment:
     """The templates of one environment, with references between them resolved to "Stack/LogicalId"."""
 
     templates: Templates
-    """By name of the stack."""
+    """Templates by the stack's name."""
     topics: Mapping[str, Topic] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -117,7 +117,7 @@ class Environment:
                 yield from self._topics_in(stack, each)
 
     def _target(self, stack: str, node: Any) -> str | None:
-        """What a reference is to; None when it is none."""
+        """Target of a reference; None if the value is not a reference."""
         if not isinstance(node, Mapping) or len(node) != 1:
             return None
         ((function, argument),) = node.items()

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def plain(template: dict[str, Any]) -> dict[str, Any]:
-    """A template without what the CDK CLI asks for in addition: paths in the tree, assets, and CDK's own numbers."""
+    """A template without additions for the CDK CLI: construct paths, assets, and CDK's versions."""
     resources = {}
     for logical_id, each in template["Resources"].items():
         if logical_id == "CDKMetadata":

@@ -15,7 +15,7 @@ from ops.ids import KINDS, STACKS, chosen, label
 ROOT = Path(__file__).resolve().parents[1]
 RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
 ALARMS = [path for path in RUNBOOKS if path.read_text().startswith("# Alarm: ")]
-# The AWS CLI's own, which no service has as an operation.
+# Commands of the AWS CLI itself, which are no operation of a service.
 CUSTOM = {("logs", "tail"), ("s3", "cp"), ("s3", "ls"), ("s3", "sync")}
 _CODE = re.compile(r"`([^`]+)`|^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -70,7 +70,7 @@ def test_commands_in_runbooks_exist(path: Path) -> None:
 _KNOWN = {
     "ENV", "PRODUCT", "STACK", "NAME", "TIME", "DATE", "WHY", "RANGE", "NEW", "SNAPSHOT", "PENDING", "TASK", "THEIRS",
     "PREFIX", "KEY", "MARKER", "N", "M",
-    # Words of AWS's own.
+    # AWS's own words.
     "ALARM", "AWSPENDING", "ROTATE", "S",
 }  # fmt: skip
 _LOOKED_UP = re.compile(r'"\$\(infra id ENV [^)]+\)"')
@@ -95,7 +95,7 @@ def _named(templates: dict[str, dict[str, Any]], kinds: Collection[str]) -> set[
     }
 
 
-def test_what_commands_look_up_is_there(templates: dict[str, dict[str, Any]]) -> None:
+def test_names_that_commands_look_up_exist(templates: dict[str, dict[str, Any]]) -> None:
     logs = _named(templates, ["AWS::Logs::LogGroup"]) | {"data/database", *STACKS}
     functions = _named(templates, [KINDS["function"]])
     looked = 0
@@ -114,7 +114,7 @@ def test_what_commands_look_up_is_there(templates: dict[str, dict[str, Any]]) ->
     assert looked > 30
 
 
-def test_it_is_seen_that_a_command_does_not_exist(tmp_path: Path) -> None:
+def test_an_unknown_command_is_detected(tmp_path: Path) -> None:
     for line in ("infra relaese ENV", "make deploi", "aws rds describe-db-instancez"):
         wrong = tmp_path / "wrong.md"
         wrong.write_text(f"Run `{line}`.\n")
@@ -122,7 +122,7 @@ def test_it_is_seen_that_a_command_does_not_exist(tmp_path: Path) -> None:
             test_commands_in_runbooks_exist(wrong)
 
 
-def test_it_is_seen_that_a_command_asks_for_a_name(tmp_path: Path) -> None:
+def test_a_command_that_asks_for_an_unknown_name_is_detected(tmp_path: Path) -> None:
     for line in (
         "aws ecs update-service --cluster CLUSTER",
         "aws logs tail LOG_GROUP",
@@ -135,5 +135,5 @@ def test_it_is_seen_that_a_command_asks_for_a_name(tmp_path: Path) -> None:
 
 
 def test_the_page_of_alarms_is_current(templates: dict[str, dict[str, Any]]) -> None:
-    """Otherwise: make accept."""
+    """If this fails, run `make accept`."""
     assert PAGE.read_text() == page(templates)

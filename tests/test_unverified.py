@@ -73,7 +73,7 @@ def test_its_commands_exist() -> None:
     test_runbooks.test_commands_in_runbooks_exist(PAGE)
 
 
-def test_faults_of_form_are_seen() -> None:
+def test_malformed_rows_are_detected() -> None:
     head = f"| {' | '.join(COLUMNS)} |\n| --- | --- | --- | --- | --- |\n"
     good = "| a | `b \\| c` | d | reported | e |\n"
     assert faults(head + good) == []

@@ -28,7 +28,7 @@ _NEGATED = ("StringNotEquals", "StringNotLike")
 
 
 def admits(policy: Mapping[str, Any], claims: Claims) -> bool:
-    """Whether a token with these claims may become the role. Raises `KeyError` for what is not known here."""
+    """Whether a token with these claims may assume the role. Raises `KeyError` for an unknown condition."""
     statements = policy["Statement"]
     verdicts = {each["Effect"] for each in statements if _applies(each, claims)}
     return "Allow" in verdicts and "Deny" not in verdicts
@@ -61,7 +61,7 @@ def _holds(operator: str, key: str, wanted: str | list[str], claims: Claims) -> 
 def subjects(repository: str, environment: str) -> Iterator[str]:
     """`sub` of tokens that are not the intended one, each wrong in a way of its own.
 
-    `repository` is as the environment's file has it, in either of GitHub's formats.
+    `repository` is the value in the environment's file, in either of GitHub's formats.
     """
     owner, name = repository.split("/")
     yield from (
@@ -98,7 +98,7 @@ def subjects(repository: str, environment: str) -> Iterator[str]:
 
 
 def _namesakes(owner: str, name: str) -> Iterator[str]:
-    """Repositories that have, or had, or will have the same name, or the same ids, but not both."""
+    """Past, present and future repositories with the same name or the same ids, but not both."""
     (login, _, owner_id), (title, _, repository_id) = owner.partition("@"), name.partition("@")
     if not owner_id:
         # Deleted, created again by another owner of the name, or opted in to ids: all of them send ids.

@@ -14,7 +14,7 @@ Workflow = Mapping[str, Any]
 
 
 def read(folder: Path) -> dict[str, Workflow]:
-    """By file name. `on` is a truth to YAML 1.1, and is put right."""
+    """Workflows by file name. YAML 1.1 reads the key `on` as true, which this corrects."""
     found: dict[str, Workflow] = {}
     for path in sorted(folder.glob("*.yml")):
         loaded = yaml.safe_load(path.read_text())
@@ -57,7 +57,7 @@ def _whole(workflow: Workflow) -> Iterator[str]:
 def _jobs(workflow: Workflow) -> Iterator[str]:
     for name, job in workflow["jobs"].items():
         needs = job.get("needs", [])
-        # Without it the value is empty, and nothing says so: a plan that nobody approved, a check that is skipped.
+        # Without it the value is empty without an error: a plan without approval, a skipped check.
         if read := set(re.findall(r"needs\.([\w-]+)\.", str(job))) - {*([needs] if isinstance(needs, str) else needs)}:
             yield f"{name}: reads of {', '.join(sorted(read))}, which it does not need"
         if job.get("continue-on-error"):
@@ -81,7 +81,7 @@ def _jobs(workflow: Workflow) -> Iterator[str]:
 
 
 def _node(job: Workflow) -> Iterator[str]:
-    """The version that .node-version has, whichever the runner brings."""
+    """Workflows use .node-version's version, whichever the runner has."""
     scripts = " ".join(str(step.get("run", "")) for step in job["steps"])
     versions = [step for step in job["steps"] if str(step.get("uses", "")).startswith("actions/setup-node@")]
     if re.search(r"\bmake |\bnpm |\bnpx ", scripts) and not versions:
@@ -94,7 +94,7 @@ def _access(job: Workflow) -> Iterator[str]:
     logins = [step for step in job["steps"] if str(step.get("uses", "")).startswith(_LOGIN)]
     has_token = job.get("permissions", {}).get("id-token") == "write"
     if has_token and not logins:
-        yield "a token that nobody needs"
+        yield "a token that no step needs"
     if not logins:
         return
     if not has_token:
@@ -114,7 +114,7 @@ def _access(job: Workflow) -> Iterator[str]:
             yield "its credentials outlive it"
 
 
-# Steps after which a job may say no, and the condition or the shell would make that a yes.
+# Steps that may fail a job; a condition or the shell could hide the failure.
 _GATES = re.compile(
     r"infra (doctor|release|drift)|make (check|test)|ecr describe-image-scan-findings|squawk|\{!command"
 )
@@ -143,7 +143,7 @@ def _step(step: Workflow) -> Iterator[str]:
     if "docker buildx build" in script and not _names_its_run(step):
         yield "a tag that another run, or this one again, pushes too: ECR's are immutable"
     if re.search(r"sudo .*make", script):
-        yield "make as root leaves folders that nobody else can change, and finds another Node"
+        yield "make as root leaves folders that other users cannot change, and finds another Node"
     if uses is not None and not _PINNED.fullmatch(uses):
         yield f"{uses} is not pinned by its commit"
     if str(uses).startswith("actions/checkout@") and (step.get("with") or {}).get("persist-credentials") is not False:
@@ -153,7 +153,7 @@ def _step(step: Workflow) -> Iterator[str]:
 
 
 def _order(workflows: Mapping[str, Workflow], after: Mapping[str, str | None]) -> Iterator[str]:
-    """Each environment after the one before it; build → release; tests before anything is called good."""
+    """Each environment after the one before it; release after build; tests first."""
     deployed = workflows["deploy.yml"]["jobs"]
     if deployed.keys() != after.keys():
         yield f"deploy.yml: it deploys {', '.join(deployed)}, and the environments are {', '.join(after)}"
@@ -171,7 +171,7 @@ def _order(workflows: Mapping[str, Workflow], after: Mapping[str, str | None]) -
     own = "${{ inputs.environment }}-${{ inputs.service }}"
     for name, job in workflows["service-preview.yml"]["jobs"].items():
         if job.get("environment") != f"{own}-preview":
-            yield f"service-preview.yml: {name} runs code that nobody has reviewed, in an environment of releases"
+            yield f"service-preview.yml: {name} runs unreviewed code in a release environment"
     for name, job in workflows["service-release.yml"]["jobs"].items():
         if job.get("environment") != own:
             yield f"service-release.yml: {name} does not run in the environment of its service"
@@ -182,7 +182,7 @@ def _order(workflows: Mapping[str, Workflow], after: Mapping[str, str | None]) -
             yield f"{file}: a stranger's code with our access"
 
 
-# What starts each of them. A reusable one runs by its caller's triggers.
+# Triggers of each workflow. A reusable one runs by its caller's triggers.
 TRIGGERS: Mapping[str, Mapping[str, Any]] = {
     "check.yml": {"pull_request": None, "push": {"branches": ["main"]}},
     "deploy.yml": {"push": {"branches": ["main"]}, "workflow_dispatch": None},

@@ -25,4 +25,4 @@ as_nobody() {
     setpriv "${user[@]}" ${reads[@]+"${reads[@]}"} bash -c 'umask 077; exec "$@"' as_nobody "$@"
 }
 as_nobody .venv/bin/python -m pytest -p no:cacheprovider tests/simulators/test_ports.py \
-  tests/rehearsal/test_clean_environment.py tests/simulators/test_guardian.py tests/rehearsal/test_nonroot.py tests/simulators/aws/test_tasks.py
+  tests/rehearsal/test_clean_environment.py tests/simulators/test_supervisor.py tests/rehearsal/test_nonroot.py tests/simulators/aws/test_tasks.py

@@ -1,7 +1,7 @@
 """Measures what docs/performance.md states, all in one run on one machine: `make bench`, into build/bench.json.
 
 `make bench ARGS=--full` adds the test suite and the way from a bare clone to a rehearsed production; `ARGS=--smoke`
-takes what needs no deployed account, once, which shows that the bench itself works.
+runs each measurement that needs no deployed account once, to show that the benchmark works.
 """
 
 import json
@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal import clean_environment, permissions
-from simulators.guardian import guarded
+from simulators.supervisor import supervised
 from tools import bench_edge, bench_redis, bench_releases
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "build" / "bench.json"
 _EMPTY = "import aws_cdk\napp = aws_cdk.App()\napp.synth()\n"
-# The application as it is, but waiting for Node.js to end, as Python programs do by themselves.
+# The app, which waits for Node.js to end as Python programs do by default; app.py exits earlier.
 _WAITING = "import sys\nsys.path.insert(0, {root!r})\nimport app\nsys.exit(app.main())\n"
 _REPEATS = 5
 _ROWS = 1_000_000
@@ -38,11 +38,11 @@ Measurement = Callable[[], Any]
 
 
 class CommandFailed(Exception):
-    """A command failed, so there is no measurement."""
+    """A measured command failed."""
 
 
 def seconds(command: Sequence[str], environment: Mapping[str, str] | None = None, *, cwd: Path = ROOT) -> float:
-    """Wall-clock time of one command. Raises `CommandFailed`, with what it printed."""
+    """Wall-clock time of one command. Raises `CommandFailed` with its output."""
     started = time.perf_counter()
     done = subprocess.run(
         command,
@@ -59,7 +59,7 @@ def seconds(command: Sequence[str], environment: Mapping[str, str] | None = None
 
 
 def main(options: Sequence[str]) -> int:
-    """Writes the result after each measurement. Exit code 1 if one failed; the others are taken all the same."""
+    """Writes the result after each measurement. Exit code 1 if one failed; the others still run."""
     unknown = set(options) - {"--full", "--smoke"}
     if unknown:
         sys.stderr.write(f"bench: {', '.join(sorted(unknown))}: expected --full, --smoke or nothing\n")
@@ -125,7 +125,7 @@ def _measurements(folder: Path, options: Sequence[str]) -> dict[str, Measurement
 def _synthesis(
     program: str | Path, *flags: str, into: Path, repeats: int, env: str | None = None, **environment: str
 ) -> dict[str, float]:
-    """Median and extremes of several runs, in seconds; if there are several, after one that warms the caches."""
+    """Median and extremes in seconds. Several runs begin with an unmeasured one, which warms the caches."""
     context = json.loads((ROOT / "cdk.json").read_text())["context"] | ({"env": env} if env else {})
     variables: Mapping[str, str] = {
         "CDK_CONTEXT_JSON": json.dumps(context),
@@ -171,5 +171,5 @@ def _from_a_bare_clone() -> float:
 
 
 if __name__ == "__main__":
-    # A failure leaves no server running.
-    sys.exit(guarded(lambda: main(sys.argv[1:])))
+    # `supervised` also ends the servers of a failed measurement.
+    sys.exit(supervised(lambda: main(sys.argv[1:])))

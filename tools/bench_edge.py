@@ -1,4 +1,4 @@
-"""Benchmark of the Cloudflare provider: requests of a whole edge, their rate, and the cost of loading it."""
+"""Benchmark of the Cloudflare provider: number and rate of its requests, its loading time and size."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ peak = next(line for line in pathlib.Path("/proc/self/status").read_text().split
 print(took, int(peak.split()[1]) / 1024)
 """
 _PROVIDER = "import infra_runtime.cloudflare.provider"
-# What the vendor's SDK would have loaded for the same: the client, and the resources that we use, on first access.
+# The same with the vendor's SDK: its client, and the resources that we use, which it loads on first access.
 _SDK = """import boto3
 import cloudflare
 client = cloudflare.Cloudflare(api_token="x")
@@ -44,7 +44,7 @@ for name in ("rulesets", "dns", "zones", "bot_management", "cloud_connector", "a
 
 
 class _Counted:
-    """A simulated clock, and a count of what passes by it."""
+    """API clients with a simulated clock."""
 
     def __init__(self, simulator: CloudflareSimulator) -> None:
         self.seconds = 0.0
@@ -82,7 +82,7 @@ def requests(assembly: Path) -> dict[str, Any]:
 
 
 def pace() -> dict[str, float]:
-    """Requests a second over ten minutes without a pause, and the most in any five, by a simulated clock."""
+    """Requests a second over ten minutes of load, and the most in any five minutes, by a simulated clock."""
     now = [0.0]
 
     def sleep(seconds: float) -> None:
@@ -97,7 +97,7 @@ def pace() -> dict[str, float]:
 
 
 def loading() -> dict[str, dict[str, float]]:
-    """Seconds and MiB of a new interpreter that imports the provider; and the vendor's SDK instead."""
+    """Seconds and MiB of a new interpreter that imports the provider, and of one that imports the vendor's SDK."""
     found = {}
     for name, code in {"provider": _PROVIDER, "vendor's SDK, for comparison": _SDK}.items():
         done = subprocess.run(
@@ -132,7 +132,7 @@ def _declarations(assembly: Path) -> Iterator[dict[str, Any]]:
 
 
 class _AnySecret:
-    """Secrets Manager, which has a value for every name."""
+    """A Secrets Manager that has a value for every name."""
 
     def get_secret_value(self, **_: str) -> dict[str, str]:
         return {"SecretString": "a-secret"}

@@ -1,4 +1,4 @@
-"""Benchmark of releases and previews in a rehearsed dev, and of readers that queue behind a waiting migration."""
+"""Benchmark of releases and previews in a rehearsed dev, and of readers blocked by a waiting migration."""
 
 import io
 import statistics
@@ -111,7 +111,7 @@ def database(root: Path, *, rows: int) -> dict[str, float]:
 
 
 def _readers(as_: Callable[[Login], Connection], owner: Login, user: Login) -> dict[str, float]:
-    """How long readers wait behind an ALTER that itself waits for a long transaction, until its lock times out."""
+    """How long readers wait behind an ALTER that waits for a long transaction until its lock timeout."""
     waits: list[float] = []
     over = threading.Event()
 

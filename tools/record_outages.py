@@ -30,12 +30,12 @@ from simulators.postgres.server import Postgres, running
 from simulators.redis.server import Server
 
 _USERS, _TASKS = 4, 2
-_LIMIT = 40  # connections that the database takes
+_LIMIT = 40  # Most connections to the database.
 
 
 @dataclass
 class Product:
-    """One task: a process that is restarted a while after it died, as ECS does."""
+    """One task: a process that is restarted a while after it died, as by ECS."""
 
     folder: Path
     port: int
@@ -43,7 +43,7 @@ class Product:
     process: "subprocess.Popen[bytes] | None" = None
     may_start: bool = True
 
-    def tend(self) -> bool:
+    def restart_if_dead(self) -> bool:
         """Restarts the process if it may. Returns whether it had crashed."""
         crashed = self.process is not None and self.process.poll() is not None
         if (self.process is None or crashed) and self.may_start:
@@ -90,7 +90,7 @@ class RecordedWorld:
             with suppress(psycopg.OperationalError):
                 self.held.append(_connect(self.postgres))
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         while self.held:
             self.held.pop().close()
 
@@ -109,15 +109,19 @@ def _at(begin: Callable[[RecordedWorld], object], end: Callable[[RecordedWorld],
     return act
 
 
-def _nobody(_: RecordedWorld) -> None:
-    """Does nothing."""
+def _do_nothing(_: RecordedWorld) -> None:
+    return
 
 
-def _all_dead(world: RecordedWorld, *, come_back: bool) -> None:
+def _stop_all(world: RecordedWorld) -> None:
     for task in world.tasks:
-        task.may_start = come_back
-        if not come_back:
-            task.kill()
+        task.may_start = False
+        task.kill()
+
+
+def _start_all(world: RecordedWorld) -> None:
+    for task in world.tasks:
+        task.may_start = True
 
 
 def _crash_loop(world: RecordedWorld, minute: int) -> None:
@@ -129,17 +133,17 @@ def _leak(world: RecordedWorld, minute: int) -> None:
     if BEGINS <= minute < ENDS:
         world.hold(2)
     if minute == ENDS:
-        world.let_go()
+        world.release()
 
 
 def _locked(world: RecordedWorld, minute: int) -> None:
-    """A transaction by hand holds a lock on a table for the whole outage."""
+    """A person's transaction holds a lock on a table for the whole outage."""
     if minute == BEGINS:
         connection = _connect(world.postgres)
         connection.execute("lock table visitors in access exclusive mode")
         world.held.append(connection)
     if minute == ENDS:
-        world.let_go()
+        world.release()
 
 
 def _connect(postgres: Postgres) -> "psycopg.Connection[tuple[object, ...]]":
@@ -156,9 +160,9 @@ def _connect(postgres: Postgres) -> "psycopg.Connection[tuple[object, ...]]":
 
 
 SCENARIOS: dict[str, Act] = {
-    "nothing": _at(_nobody, _nobody),
-    "service-gone": _at(lambda w: _all_dead(w, come_back=False), lambda w: _all_dead(w, come_back=True)),
-    "one-task-dies": _at(lambda w: w.tasks[0].kill(), _nobody),
+    "nothing": _at(_do_nothing, _do_nothing),
+    "service-gone": _at(_stop_all, _start_all),
+    "one-task-dies": _at(lambda w: w.tasks[0].kill(), _do_nothing),
     "crash-loop": _crash_loop,
     "database-gone": _at(lambda w: w.postgres.kill(), lambda w: w.postgres.start()),
     "connections-leak": _leak,
@@ -200,10 +204,10 @@ def _world(root: Path) -> Iterator[RecordedWorld]:
         tasks = [Product(image, free_port(), environment) for _ in range(_TASKS)]
         port = free_port()
         world = RecordedWorld(root, postgres, redis, tasks, port)
-        stack.callback(world.let_go)
+        stack.callback(world.release)
         for task in tasks:
             stack.callback(task.kill)
-            task.tend()
+            task.restart_if_dead()
         stack.enter_context(_nginx(world))
         give_up = time.monotonic() + 20
         while not all(task.is_healthy() for task in tasks):
@@ -243,14 +247,14 @@ def _recorded(world: RecordedWorld, act: Act) -> dict[str, list[float | None]]:
     began = time.time()
     for minute in range(MINUTES):
         act(world, minute)
-        crashed = sum(task.tend() for task in world.tasks)
-        for key, value in (_looked(world) | {"MatchedEvents": float(crashed)}).items():
+        crashed = sum(task.restart_if_dead() for task in world.tasks)
+        for key, value in (_metrics(world) | {"MatchedEvents": float(crashed)}).items():
             series.setdefault(key, []).append(value)
         time.sleep(max(0.0, began + minute + 1 - time.time()))
     over.set()
     for each in users:
         each.join(6)
-    return series | _entrance(world.root / "nginx" / "access.log", began)
+    return series | _load_balancer(world.root / "nginx" / "access.log", began)
 
 
 def _user(port: int, over: threading.Event) -> None:
@@ -266,11 +270,11 @@ def _user(port: int, over: threading.Event) -> None:
         time.sleep(0.05)
 
 
-def _looked(world: RecordedWorld) -> dict[str, float | None]:
+def _metrics(world: RecordedWorld) -> dict[str, float | None]:
     """Metrics of our own checks and probes, of ECS and of RDS."""
     seen: dict[str, float | None] = {}
     # In parallel: one after the other takes longer than a second.
-    looks: dict[str, Callable[[], float | None]] = {
+    measurements: dict[str, Callable[[], float | None]] = {
         "CheckFailed site": lambda: float(_check(world, "/")),
         "CheckFailed api": lambda: float(_check(world, "/api/health/live")),
         "Unusable": lambda: float(
@@ -282,17 +286,17 @@ def _looked(world: RecordedWorld) -> dict[str, float | None]:
         "DatabaseConnections": lambda: _connections(world.postgres),
     }
     threads = [
-        threading.Thread(target=lambda key=key, look=look: seen.__setitem__(key, look()), daemon=True)
-        for key, look in looks.items()
+        threading.Thread(target=lambda key=key, measure=measure: seen.__setitem__(key, measure()), daemon=True)
+        for key, measure in measurements.items()
     ]
     for each in threads:
         each.start()
     give_up = time.monotonic() + 0.9
     for each in threads:
         each.join(max(0.0, give_up - time.monotonic()))
-    # A check that has not returned within its minute has failed, and other metrics are missing.
+    # A check that does not return within its minute has failed; any other metric is missing.
     late = {"CheckFailed site": 1.0, "CheckFailed api": 1.0, "Unusable": 1.0}
-    return {key: seen.get(key, late.get(key)) for key in looks}
+    return {key: seen.get(key, late.get(key)) for key in measurements}
 
 
 def _check(world: RecordedWorld, path: str) -> bool:
@@ -309,7 +313,7 @@ def _connections(postgres: Postgres) -> float | None:
     return float(str(row[0])) / _LIMIT if row else None
 
 
-def _entrance(log: Path, began: float) -> dict[str, list[float | None]]:
+def _load_balancer(log: Path, began: float) -> dict[str, list[float | None]]:
     """Metrics of the load balancer, from nginx's log. A request that no task answered counts as the balancer's 5xx."""
     minutes: list[list[tuple[int, bool, float]]] = [[] for _ in range(MINUTES)]
     for line in log.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""`make test`: runs the suite in parts, four at once, because parts with deployments mostly wait.
+"""`make test`: runs the suite in parts, four in parallel, because parts with deployments mostly wait.
 
 One part is the benchmark: one repetition, without the benchmarks that deploy an account.
 """
@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from rehearsal.clean_environment import SHARED
-from simulators.guardian import guarded
+from simulators.supervisor import supervised
 
 ROOT = Path(__file__).resolve().parent.parent
 _AT_ONCE = 4
-# Each deploys its own accounts or databases, and is a part of its own. The longest come first.
+# Files that deploy their own accounts or databases. Each is a separate part; the longest come first.
 _ALONE = (
     "rehearsal/test_another_product.py",
     "rehearsal/test_lifecycle.py",
@@ -30,7 +30,7 @@ _FOLDERS = ("ops", "rehearsal", "client", "runtime", "simulators")
 
 
 def main(options: list[str]) -> int:
-    """Exit code of a failed part, or 0. With options for pytest, one process: they may select nothing in some part."""
+    """Exit code of a failed part, or 0. Options for pytest run in one process: some parts may select no test."""
     pytest = [sys.executable, "-m", "pytest"]
     if options:
         return subprocess.run([*pytest, *options], cwd=ROOT, check=False).returncode
@@ -76,10 +76,10 @@ def _run(command: list[str]) -> tuple[int, str, float]:
 
 
 def _summary(output: str) -> str:
-    """Like "76 passed in 715.68s"; of the bench, its last line."""
+    """Pytest's summary, like "76 passed in 715.68s"; the last line of the benchmark."""
     lines = output.splitlines()
     return next((line for line in reversed(lines) if " in " in line and "passed" in line), lines[-1])
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(lambda: main(sys.argv[1:])))
+    sys.exit(supervised(lambda: main(sys.argv[1:])))

@@ -44,7 +44,7 @@ class NotShown:
     requirement: str
     why: str
     excluded: Callable[[Account], str | None] = lambda _: None
-    """The environment's choice because of which there is nothing to show, if any."""
+    """The environment's choice that excludes the requirement; None if it applies."""
 
 
 CHECKS: tuple[Check | NotShown, ...] = (
@@ -82,10 +82,10 @@ CHECKS: tuple[Check | NotShown, ...] = (
     Check("Services", "Scaling on CPU and memory", services.autoscaling),
     Check("Services", "Sites are hosted", services.sites),
     Check("Services", "Blue/green with bake time and alarms", services.blue_green),
-    Check("Entrance", "Only Cloudflare can connect", network.entrance),
-    Check("Entrance", "Only our own Cloudflare zone can connect", edge.origin_lock),
-    Check("Entrance", "Changes of Cloudflare's addresses are followed", edge.ranges_follow),
-    Check("Entrance", "Only known hosts are served", network.hosts),
+    Check("Load balancer", "Only Cloudflare can connect", network.only_cloudflare_connects),
+    Check("Load balancer", "Only our own Cloudflare zone can connect", edge.origin_lock),
+    Check("Load balancer", "Changes of Cloudflare's addresses are followed", edge.ranges_follow),
+    Check("Load balancer", "Only known hosts are served", network.hosts),
     Check("Edge", "Every name leads through Cloudflare", edge.names),
     Check("Edge", "Redirected names lead to their service", edge.redirects),
     Check("Edge", "A certificate without manual steps", edge.certificate),
@@ -113,7 +113,7 @@ CHECKS: tuple[Check | NotShown, ...] = (
     Check("Workers", "An unhealthy one rolls its release back", workers.unhealthy_goes_back),
     Check("Jobs", "They run by hand, and say how they ended", jobs.by_hand),
     Check("Releases", "Sentry knows which release brought an error", releases.sentry_knows),
-    Check("Releases", "A pull request runs on a copy, and ends", previews.beside),
+    Check("Releases", "A pull request runs on a copy, and ends", previews.runs_in_its_slot),
     NotShown("Releases", "ECS follows its documented stages", "an emulator makes the deployments"),
     Check("Secrets", "A release is refused while one is missing", secrets.missing_refuses_release),
     Check("Secrets", "A changed one replaces the tasks that read it, and no others", secrets.changed),
@@ -136,7 +136,7 @@ CHECKS: tuple[Check | NotShown, ...] = (
 )
 
 
-_BESIDE = {"Network", "Media", "Entrance", "Edge", "Images"}
+_IN_PARALLEL = {"Network", "Media", "Load balancer", "Edge", "Images"}
 """Areas that are independent of releases of the API: checked in parallel with those, and before a check makes an alarm
 fire, which would roll a release back.
 """
@@ -147,7 +147,7 @@ _LAST = {"Clock", "Leaks"}
 
 
 class Status(StrEnum):
-    """The value is what the table shows."""
+    """The value is printed in the table."""
 
     PASSED = "passed"
     FAILED = "FAILED"
@@ -182,10 +182,10 @@ def read_back(
             done(found[each], time.monotonic() - began)
         return found
 
-    with ThreadPoolExecutor(1) as beside:
-        found_beside = beside.submit(read, [each for each in checks if each.about in _BESIDE])
-        others = [each for each in checks if each.about not in _BESIDE | _AFTERWARDS | _LAST]
-        found = read(others) | found_beside.result()
+    with ThreadPoolExecutor(1) as executor:
+        in_parallel = executor.submit(read, [each for each in checks if each.about in _IN_PARALLEL])
+        others = [each for each in checks if each.about not in _IN_PARALLEL | _AFTERWARDS | _LAST]
+        found = read(others) | in_parallel.result()
     for areas in (_AFTERWARDS, _LAST):
         found |= read([each for each in checks if each.about in areas])
     yield from (found[each] for each in checks)
@@ -203,6 +203,6 @@ def _finding(account: Account, check: Check | NotShown) -> CheckResult:
         found, status = str(excluded), Status.NOT_ON_THIS_PLAN
     except Failed as failure:
         found, status = str(failure), Status.FAILED
-    except Exception as error:  # A read that fails shows nothing, least of all that the check passed.
+    except Exception as error:  # A check that could not read has not passed.
         found, status = f"{type(error).__name__}: {error}", Status.FAILED
     return CheckResult(check.about, check.requirement, status, found)

@@ -6,11 +6,11 @@ from typing import NoReturn
 
 
 class Failed(Exception):
-    """What was found instead."""
+    """A check failed. The message says what was found instead."""
 
 
 class Excluded(Exception):
-    """The plan, hosting or another choice of the environment that leaves the check without an object."""
+    """The environment's plan, hosting or another choice excludes the check. The message names it."""
 
 
 def not_on_this_plan(because: str) -> NoReturn:
@@ -25,7 +25,7 @@ def require(holds: object, otherwise: str) -> None:
 
 
 def wait_until(holds: Callable[[], bool], otherwise: Callable[[], str], *, seconds: float, every: float = 0.1) -> None:
-    """Raises `Failed` with what was found, if it does not hold within so many seconds."""
+    """Raises `Failed` with what was found, if the condition does not become true within so many seconds."""
     give_up = time.monotonic() + seconds
     while not holds():
         require(time.monotonic() < give_up, otherwise())

@@ -57,7 +57,7 @@ def _record(account: Account, host: str) -> dict[str, Any]:
 
 
 def _invoke(account: Account, stack: str, prefix: str, event: object) -> dict[str, Any]:
-    """Runs the function whose id begins so, as its schedule would. Returns what boto3 does."""
+    """Runs the function whose id has this prefix, as its schedule would. Returns boto3's answer."""
     (name,) = [each for each in account.resources(stack, "AWS::Lambda::Function") if prefix in each]
     answer: dict[str, Any] = account.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
     answer["Payload"] = answer["Payload"].read().decode()
@@ -97,7 +97,7 @@ def redirects(account: Account) -> str:
 
 
 def certificate(account: Account) -> str:
-    """Issued, for the listener's hosts, after its records were found in the zone's DNS."""
+    """The certificate is issued for the listener's hosts, after ACM found its records in the zone's DNS."""
     arn = account.resource("Platform", "Custom::ValidatedCertificate")
     found = account.client("acm").describe_certificate(CertificateArn=arn)["Certificate"]
     require(found["Status"] == "ISSUED", found["Status"])
@@ -129,7 +129,7 @@ def media_cache(account: Account) -> str:
 
 
 def media_ttl(account: Account) -> str:
-    """What the cache rules give together, in order."""
+    """The combined result of the cache rules, applied in order."""
     wanted, host = account.environment.media.ttl_seconds, account.environment.domains.media
     if not wanted:
         not_on_this_plan("media.ttl_seconds names no prefix")
@@ -165,7 +165,7 @@ def purge(account: Account) -> str:
         s3.delete_object(Bucket=bucket, Key=key)
     took.append(_purged(account, wanted))
     if services.hosts_with_static_files(account.environment):
-        time.sleep(1)  # A purge of the other one may come later.
+        time.sleep(1)  # The other object may be purged later.
         messages = [each for each in account.zone.purged if each.endswith(kept)]
         require(not messages, "static files of the site are purged, whose names change with their content")
     return (
@@ -174,7 +174,7 @@ def purge(account: Account) -> str:
 
 
 def _purged(account: Account, prefixes: list[str]) -> float:
-    """Seconds until all of them are."""
+    """Waits until all prefixes are purged. Returns the seconds that it took."""
     began = time.monotonic()
 
     def left() -> list[str]:
@@ -309,7 +309,7 @@ def _authority(account: Account) -> str:
 
 
 def _handshake(authority: str, shown: dict[str, Any] | None) -> bool:
-    """Whether a server that asks for certificates of this CA accepts the one that is shown."""
+    """Whether a server that requires certificates of this CA accepts the client's."""
     from infra_runtime.authority import ClientCertificateAuthority
 
     own = ClientCertificateAuthority.create("localhost", now=datetime.now(UTC))
@@ -351,7 +351,7 @@ def _handshake(authority: str, shown: dict[str, Any] | None) -> bool:
 
 
 def user_agent_rotation(account: Account) -> str:
-    """Secrets Manager's four steps; after each, what the zone sends is what the bucket accepts."""
+    """Runs Secrets Manager's four steps. After each, the bucket accepts the secret that the zone sends."""
     secret = _media_secret(account)
     if _has_worker(account):
         return media_worker.rotation(account, secret)
@@ -368,7 +368,7 @@ def user_agent_rotation(account: Account) -> str:
 
 
 def ranges_follow(account: Account) -> str:
-    """Cloudflare publishes another range, then a list that cannot be right."""
+    """Cloudflare publishes another range, then an implausible list."""
     world = account.cloudflare.world
     published, new = list(world.ipv4), "198.51.0.0/16"
     prefix_list = account.resource("Network", "Custom::CloudflareRanges")
@@ -376,7 +376,7 @@ def ranges_follow(account: Account) -> str:
         world.ipv4 = [*published[1:], new]
         _run(account, "Network", "Refresher", {"PrefixList": prefix_list})
         let_in = {"load balancer": _prefixes(account, prefix_list)}
-        # A Worker's signature is good from anywhere.
+        # A Worker's signature is valid from any address.
         if not _has_worker(account):
             _run_media_access(account)
             let_in["bucket"] = _bucket_ranges(account)

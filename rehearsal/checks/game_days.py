@@ -1,4 +1,4 @@
-"""A game day: the experiment, under traffic, and afterwards its runbook."""
+"""A game day: runs an experiment under traffic, then follows its runbook."""
 
 import io
 import json
@@ -22,11 +22,11 @@ from simulators.aws.deliveries import read
 
 _RECOVERED_SECONDS = 120.0
 _POLL_SECONDS = 2.0
-# Of an experiment's time, after which its runbook begins where no alarm calls for it.
+# Share of an experiment's time after which its runbook begins even without an alarm.
 _LATE_ENOUGH = 0.75
 # Cloudflare's numbers of a window of five minutes are published ten to fifteen minutes after its beginning.
 _LAST_NUMBERS_SECONDS = 16 * 60.0
-# Mostly what a page of a product asks for: PostgreSQL; then Redis, and an answer that takes its time.
+# Mostly paths that use PostgreSQL, as pages of a product do; then Redis, and a slow answer.
 _PATHS = ("/", "/", "/", "/limited", "/", "/", "/", "/slow")
 _RUNBOOK = re.compile(r"docs/runbooks/([\w-]+)\.md")
 _SEVERITY = re.compile(r"Critical|Warning")
@@ -34,14 +34,14 @@ _SEVERITY = re.compile(r"Critical|Warning")
 
 @dataclass(frozen=True)
 class Mailbox:
-    """Everything that was notified, where alarms are evaluated."""
+    """Received notifications, if alarms are evaluated."""
 
     file: Path
     address: str
-    """Of a recipient who subscribes to every topic."""
+    """Address that is subscribed to every topic."""
 
     def notified(self, *, since: float) -> dict[str, list[float]]:
-        """When, in seconds since 1970, by runbook: what went to the topics for warnings and for the person on call."""
+        """Times of notifications to the topics for warnings and on-call, by runbook; seconds since 1970."""
         found: dict[str, list[float]] = {}
         for each in read(self.file):
             # Parts of an incident notify as info, not with their own severity.
@@ -57,14 +57,14 @@ class Mailbox:
 
 @dataclass(frozen=True)
 class Stage:
-    """Where game days are carried out."""
+    """Environment in which game days run."""
 
     place: GameDayPlace
     service: str
-    """That the traffic goes to, and that runbooks are followed for."""
+    """Service that gets the traffic, and whose runbooks are followed."""
     traffic: UserTraffic
     variables: Mapping[str, str]
-    """Of a shell that reaches the account."""
+    """Environment variables of a shell that reaches the account."""
     minute_seconds: float
     """How long a minute of an experiment takes."""
     mailbox: Mailbox | None = None
@@ -76,9 +76,9 @@ class Outcome:
     requests: int
     lost: list[str]
     notified: dict[str, list[float]]
-    """By runbook, seconds after the beginning of the experiment."""
+    """Seconds from the beginning of the experiment to each notification, by runbook."""
     commands: list[tuple[str, str]]
-    """Of the runbook, each with what it printed."""
+    """Commands of the runbook, each with its output."""
 
     @property
     def lost_percent(self) -> float:
@@ -86,12 +86,12 @@ class Outcome:
 
 
 def carry_out_experiment(stage: Stage, experiment: Experiment) -> Outcome:
-    """Raises what the experiment, its runbook or the recovery fails with; holds nothing against its bounds yet."""
+    """Runs the experiment. Raises errors of the experiment, its runbook or the recovery; does not check its bounds."""
     scale_out(stage.place)
     began, lasts = time.time(), experiment.minutes * stage.minute_seconds
     runbook = carry_out(stage.place, stage.service, experiment.runbook, stage.variables)
-    with stage.traffic.arriving(_PATHS) as users, ThreadPoolExecutor(1) as beside:
-        running = beside.submit(run, stage.place, experiment.name, Console(file=io.StringIO(), width=200))
+    with stage.traffic.arriving(_PATHS) as users, ThreadPoolExecutor(1) as executor:
+        running = executor.submit(run, stage.place, experiment.name, Console(file=io.StringIO(), width=200))
         _wait_for_alarm(stage, experiment, began=began, seconds=_LATE_ENOUGH * lasts)
         commands = [next(runbook)]
         running.result()
@@ -109,7 +109,7 @@ def carry_out_experiment(stage: Stage, experiment: Experiment) -> Outcome:
 
 
 def _wait_for_alarm(stage: Stage, experiment: Experiment, *, began: float, seconds: float) -> None:
-    """The first that is expected, or so many seconds."""
+    """Waits for the first expected notification, or so many seconds."""
     while time.time() < began + seconds:
         if stage.mailbox and set(experiment.alarms) & set(stage.mailbox.notified(since=began)):
             return
@@ -117,7 +117,7 @@ def _wait_for_alarm(stage: Stage, experiment: Experiment, *, began: float, secon
 
 
 def hold(experiment: Experiment, found: Outcome, *, with_alarms: bool) -> str:
-    """What was seen. Raises `Failed` where it is not as the experiment declares."""
+    """What was observed. Raises `Failed` if it exceeds the bounds that the experiment declares."""
     command, output = found.commands[0]
     text = (
         f"{len(found.lost)} of {found.requests} requests lost, {found.lost_percent:.2f} %; "
@@ -136,7 +136,7 @@ def hold(experiment: Experiment, found: Outcome, *, with_alarms: bool) -> str:
 
 
 def scale_out(place: GameDayPlace) -> None:
-    """As autoscaling does when it learns of a service. Here only a deployment does."""
+    """Starts the tasks that autoscaling would start; here only a deployment does."""
     ecs = place.clients.client("ecs")
     for name in missing(place):
         service = _service(place, name)
@@ -145,7 +145,7 @@ def scale_out(place: GameDayPlace) -> None:
 
 
 def missing(place: GameDayPlace) -> list[str]:
-    """Services that have fewer tasks than they always have."""
+    """Services that run fewer tasks than their minimum."""
     return [
         name
         for name, each in redundant(place.environment).items()

@@ -17,7 +17,7 @@ _CLOCK_SECONDS = 90.0
 
 
 def by_hand(account: Account) -> str:
-    """Each of them, whether it succeeds or not."""
+    """Runs each job; it may succeed or fail."""
     jobs = account.environment.jobs
     if not jobs:
         not_on_this_plan("the environment has no jobs")
@@ -42,7 +42,7 @@ def _place(account: Account) -> JobPlace:
 
 
 def _by_hand(place: JobPlace, job: str) -> str:
-    """What the command prints at the job's end, which the ledger confirms."""
+    """Output of `infra job run`, which the ledger confirms."""
     output = io.StringIO()
     try:
         commands.run(place, job, Console(file=output, width=200))

@@ -50,9 +50,9 @@ def answers_503_and_mutes(account: Account) -> str:
     finally:
         commands.off(edge, console)
     require(visitor.get(main).status_code == before, "visitors do not reach the service again")
-    require(edge.store.get(KEY) is None, "it is still remembered")
+    require(edge.store.get(KEY) is None, "its state is still stored")
     require(foreign_objects(account.cloudflare.world, owner=account.name) == others, "objects of others were changed")
-    return f"503 with Retry-After from {len(hosts)} hosts, our checks pass; {alarms} alarms are muted for its time"
+    return f"503 with Retry-After from {len(hosts)} hosts, our checks pass; {alarms} alarms are muted for the same time"
 
 
 def _edge(account: Account) -> EdgeOf:

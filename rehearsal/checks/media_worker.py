@@ -1,4 +1,4 @@
-"""The media Worker: its deployed code and bindings are run before the emulated bucket."""
+"""The media Worker: runs its deployed code and bindings in front of the emulated bucket."""
 
 import json
 import uuid
@@ -17,7 +17,7 @@ from simulators.cloudflare import worker
 _KEY = "rehearsal/a b.avif"
 _PATH = "/rehearsal/a%20b.avif"
 _WEEK = 7 * 24 * 3600
-# Where Next.js has its files.
+# Path of Next.js's static files.
 _STATIC = "_next/static/"
 
 
@@ -28,7 +28,7 @@ def _script(account: Account) -> dict[str, Any]:
 
 
 def _running(account: Account) -> AbstractContextManager[str]:
-    """The Worker as it is deployed now, before the bucket."""
+    """Runs the currently deployed Worker in front of the bucket."""
     script = _script(account)
     bucket = f"https://{worker.bindings_of(script)['BUCKET_HOST']}"
     return worker.deployed(script, upstreams={bucket: account.emulator.url}, cached=script["cache_options"]["enabled"])
@@ -53,7 +53,7 @@ def ttl(account: Account) -> None:
 
 
 def origin(account: Account) -> str:
-    """The bucket answers only requests that the Worker has signed."""
+    """The bucket accepts only requests that the Worker has signed."""
     policy = json.loads(account.client("s3").get_bucket_policy(Bucket=account.environment.media.bucket)["Policy"])
     allows = [each["Sid"] for each in policy["Statement"] if each["Effect"] == "Allow"]
     require(not allows, f"the bucket's policy allows {allows}")
@@ -66,11 +66,11 @@ def origin(account: Account) -> str:
     with _put(account), _running(account) as url:
         found, missing, listed = (httpx.get(url + path).status_code for path in (_PATH, "/missing.avif", "/"))
     require((found, missing, listed) == (200, 404, 404), f"an object: {found}, none: {missing}, the list: {listed}")
-    return "a Worker that signs each request; the bucket's policy lets in nobody; Block Public Access 4 of 4"
+    return "a Worker that signs each request; the bucket's policy allows no one; Block Public Access 4 of 4"
 
 
 def rotation(account: Account, secret: str) -> str:
-    """Secrets Manager's four steps; after each, the Worker's key opens the bucket."""
+    """Runs Secrets Manager's four steps. After each, the bucket accepts the Worker's key."""
     what = "rotation of the Worker's key"
     function = functions.find(account, account.stack_name("Edge"), "rotate_signing_key", {}, what=what)
     before, version = _key(account), str(uuid.uuid4())

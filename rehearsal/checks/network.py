@@ -18,7 +18,7 @@ def network_zones(account: Account) -> str:
 
 
 def nat(account: Account) -> str:
-    """With a gateway per zone, each private subnet's default route uses the one in its own zone."""
+    """Checks that each private subnet routes to the NAT gateway in its own zone, where each zone has one."""
     ec2 = account.client("ec2")
     vpc = [{"Name": "vpc-id", "Values": [account.resource("Network", "AWS::EC2::VPC")]}]
     subnets = ec2.get_paginator("describe_subnets").paginate(Filters=vpc).build_full_result()["Subnets"]
@@ -67,7 +67,7 @@ def flow_logs(account: Account) -> str:
     return f"{logs[0]['TrafficType']} to {logs[0]['LogDestinationType']}"
 
 
-def entrance(account: Account) -> str:
+def only_cloudflare_connects(account: Account) -> str:
     elb = account.client("elbv2")
     arn = account.resource("Platform", "AWS::ElasticLoadBalancingV2::LoadBalancer")
     balancer = elb.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]

@@ -52,13 +52,13 @@ def subscribers(account: Account) -> str:
 
 
 def numbers_of_the_edge(account: Account) -> str:
-    """The deployed function publishes each window once, though it runs by the clock and now twice more."""
+    """The deployed function publishes each window once, though it runs on schedule and twice more here."""
     for _ in range(2):
         _run(account, "edge_traffic")
     host = account.environment.domains.media
     carried = _sums(account, TrafficMetric.WINDOWS)
     requests = _sums(account, TrafficMetric.REQUESTS, {"Name": "Host", "Value": host})
-    # The clock may carry the next one meanwhile.
+    # The schedule may publish the next window meanwhile.
     arrived = {start: requests.get(start) for start in carried}
     there = {
         start: sum(each.host == host and start <= each.at < start + WINDOW for each in account.zone.traffic.requests)
@@ -71,7 +71,7 @@ def numbers_of_the_edge(account: Account) -> str:
 
 
 def _sums(account: Account, name: TrafficMetric, *dimensions: Mapping[str, str]) -> dict[datetime, float]:
-    """What CloudWatch has of the last hours, by the start of each window."""
+    """Data points of the last hours in CloudWatch, by the start of each window."""
     found = account.client("cloudwatch").get_metric_statistics(
         Namespace=EDGE,
         MetricName=name.value,
@@ -106,6 +106,6 @@ def backups(account: Account) -> str:
 
 
 def _run(account: Account, module: str) -> Any:
-    """What the environment's function answers. Raises `OperatorError` when it fails."""
+    """Invokes the environment's function and returns its answer. Raises `OperatorError` if it fails."""
     function = functions.find(account, account.stack_name("Observability"), module, {}, what=module)
     return functions.ask(account, function, {}, what=module)

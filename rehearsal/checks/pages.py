@@ -115,7 +115,7 @@ def _telling(account: Account, topic: str) -> list[dict[str, Any]]:
 
 
 def _one_of_each_kind(account: Account, topic: str) -> Iterator[dict[str, Any]]:
-    """Metric, metric math, composite: their messages differ."""
+    """One alarm of each kind (metric, metric math, composite), as their messages differ."""
     kinds = {tuple(key in each for key in ("AlarmRule", "Metrics")): each for each in _telling(account, topic)}
     yield from kinds.values()
 

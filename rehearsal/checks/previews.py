@@ -1,4 +1,4 @@
-"""Check of a preview: a pull request that runs beside the environment."""
+"""Check of a preview: a pull request's image runs beside the environment."""
 
 import io
 import time
@@ -21,10 +21,10 @@ _NAME = "a-pull-request"
 
 def users_of(account: Account, slot: int) -> UserTraffic:
     """Users of the main service's preview in a slot."""
-    return UserTraffic(hosts(account.environment, slot)[account.main], *account.emulator.entrance())
+    return UserTraffic(hosts(account.environment, slot)[account.main], *account.emulator.load_balancer())
 
 
-def beside(account: Account) -> str:
+def runs_in_its_slot(account: Account) -> str:
     if account.environment.previews is None:
         not_on_this_plan("the environment has no previews")
     running = first_release(account)
@@ -41,14 +41,14 @@ def beside(account: Account) -> str:
     previews = as_seen_by(account.main)
     commands.take(previews, _NAME, quiet, as_json=False)
     for name in services.previewed(account.environment).keys() - {account.main}:
-        # The same branch, in the other repository.
+        # The same branch in the other services' repositories.
         commands.take(as_seen_by(name), _NAME, quiet, as_json=False)
         push(account, name, _NAME, workflow=PREVIEW)
     image = push(account, account.main, _NAME, (FIRST, SECOND), workflow=PREVIEW)
     commands.start(previews, _NAME, account.main, image, quiet, as_json=False)
     slot = next(each["slot"] for each in previews.all())
-    require(users_of(account, slot).ask("/")["version"] == image, "something else runs in its slot")
-    require(traffic(account).ask("/")["version"] == running, "users have it, too")
+    require(users_of(account, slot).ask("/")["version"] == image, "the preview does not run the pull request's image")
+    require(traffic(account).ask("/")["version"] == running, "users of the environment get the preview, too")
     commands.end(previews, _NAME, quiet, wait=True)
-    require(not previews.all(), "it has not ended")
-    return f"in slot {slot}, migrated on a copy of the database, by its own name; and gone"
+    require(not previews.all(), "the preview has not ended")
+    return f"ran in slot {slot} under its own host, migrated a copy of the database, and ended"

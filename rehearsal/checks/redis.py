@@ -52,7 +52,7 @@ def instance(account: Account) -> str:
 
 
 def _group(account: Account, instance: str) -> str:
-    """Beside the one that serves there may be others, and a queue."""
+    """The instance's replication group; the stack may have others, and a queue."""
     resources = account.client("cloudformation").describe_stack_resources(StackName=account.stack_name("Redis"))
     (found,) = [
         str(each["PhysicalResourceId"])
@@ -64,7 +64,7 @@ def _group(account: Account, instance: str) -> str:
 
 
 def no_failover(account: Account) -> str | None:
-    """Why the environment's Redis is none whose failover AWS promises."""
+    """Why AWS promises no failover for the environment's Redis; None if it does."""
     settings = account.environment.redis
     if (elasticache := settings.instances[settings.serves].elasticache) is None:
         return "Redis is not ElastiCache"
@@ -98,7 +98,7 @@ def outage(account: Account) -> str:
 
 
 def rotation(account: Account) -> str:
-    """ElastiCache takes two tokens until every task has read the new one."""
+    """ElastiCache accepts two tokens until every task has read the new one."""
     settings = account.environment.redis
     if settings.instances[settings.serves].elasticache is None:
         not_on_this_plan("Redis is not ElastiCache")
@@ -133,7 +133,7 @@ def _is_let_in(account: Account, target: RedisTarget) -> bool:
 
 
 def alarm(account: Account) -> str:
-    """One critical alarm about what the probe publishes, whose end is an info."""
+    """Only one alarm on the probe's metrics is critical, and its end notifies as info."""
     topics = {arn: arn.rpartition(":")[2].lower() for arn in account.resources("Platform", "AWS::SNS::Topic")}
     found = [
         each

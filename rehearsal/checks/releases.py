@@ -51,7 +51,7 @@ def release(account: Account, image: str, service: str | None = None) -> str:
 
 
 def first_release(account: Account) -> str:
-    """Something to go on from; returns the image that runs."""
+    """Makes sure that the main service was released once. Returns the running image."""
     place = place_of(account)
     with _beginning:
         if place.image() == account.environment.bootstrap_image:
@@ -73,7 +73,7 @@ def without_a_lost_request(account: Account) -> str:
 
 
 def _runs_on_bun(account: Account) -> bool:
-    """Whether the file's commands suit the image oven/bun: it has Bun by the name of `node`, too, and no `npx`."""
+    """Whether the file's commands work in the image oven/bun, where `node` is Bun and `npx` is missing."""
     migrations = account.environment.services[account.main].migrations
     return migrations is None or migrations.command[0] in ("node", "bun")
 
@@ -114,7 +114,7 @@ def crashing_alone(account: Account) -> str:
 
 
 def _other(account: Account) -> str:
-    """Another service that can run an image of one program, which is also its migrations command, if it has any."""
+    """Another service that can run an image with a single program, which is also its migrations command, if any."""
     for name, each in services.previewed(account.environment).items():
         if name != account.main and (each.migrations is None or each.migrations.command[0] == "/server"):
             return name
@@ -152,17 +152,17 @@ def _refused(account: Account, image: str, users: UserTraffic) -> tuple[str, str
 
 def migrations_come_first(account: Account) -> str:
     first_release(account)
-    spoiled = push(account, account.main, "spoiled", (FIRST, SECOND, "alter table nobody add x int"))
+    spoiled = push(account, account.main, "spoiled", (FIRST, SECOND, "alter table missing add x int"))
     with traffic(account).flowing() as users:
         refusal, stage = _refused(account, spoiled, users)
     require(stage == "PRE_SCALE_UP", f"it came as far as {stage}")
-    require('relation "nobody" does not exist' in refusal, f"the reason is missing: {refusal}")
+    require('relation "missing" does not exist' in refusal, f"the reason is missing: {refusal}")
     require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
     return f"on PostgreSQL; a failing one ended the release at {stage}, {users.requests} requests, none lost"
 
 
 def skipped_migrations_are_named(account: Account) -> str:
-    """Generated before what was applied, on a branch, and merged after it."""
+    """A migration was generated earlier than the last applied one, on a branch that was merged later."""
     first_release(account)
     late = push(
         account, account.main, "late", (FIRST, SECOND, "alter table visitors add late int"), fault=_born_earlier
@@ -199,7 +199,7 @@ def back_in_one_command(account: Account) -> str:
 
 
 def back_during_the_bake(account: Account) -> str:
-    """Users are on a bad version that no alarm notices; the old tasks are still warm."""
+    """Users are on a bad version that no alarm notices; the old tasks still run."""
     place, before = place_of(account), first_release(account)
     bad = push(account, account.main, "bad", (FIRST, SECOND, "select 'bad'"))
     messages: list[str] = []
@@ -281,7 +281,7 @@ def deploying_with(account: Account, **changes: object) -> Iterator[None]:
 
 
 def sentry_knows(account: Account) -> str:
-    """What runs, by the very name that its tasks give their errors."""
+    """Sentry knows the running release by the name that its tasks report errors with."""
     project = account.environment.services[account.main].sentry
     if project is None:
         not_on_this_plan("the environment has no Sentry")

@@ -79,7 +79,8 @@ def drill(account: Account) -> str:
         lambda: f"left behind: {[each['DBInstanceIdentifier'] for each in _instances(account)]}",
         seconds=_SERVED_SECONDS,
     )
-    return f"restored beside, {result.told}; RPO {result.rpo:.1f} min, RTO {result.rto:.1f} min here; deleted again"
+    measured = f"RPO {result.rpo:.1f} min, RTO {result.rto:.1f} min here"
+    return f"restored to a new instance, {result.told}; {measured}; deleted again"
 
 
 def _instances(account: Account) -> list[Mapping[str, Any]]:
@@ -88,7 +89,7 @@ def _instances(account: Account) -> list[Mapping[str, Any]]:
 
 
 def _wait_for_the_first_backup(account: Account) -> None:
-    """AWS Backup makes one each night; here it takes a second."""
+    """Waits for AWS Backup's nightly recovery point, which takes a second here."""
     vault, backup = account.resource("Data", "AWS::Backup::BackupVault"), account.client("backup")
     wait_until(
         lambda: bool(backup.list_recovery_points_by_backup_vault(BackupVaultName=vault)["RecoveryPoints"]),

@@ -79,7 +79,7 @@ def _images(account: Account, name: str) -> list[str]:
 
 def _ended(account: Account, name: str) -> list[dict[str, Any]]:
     found = tasks_of(account.client("ecs"), account.service(name), desiredStatus="STOPPED")
-    # The bootstrap image, which stands in until the first release, also exits at SIGTERM. A task that was stopped
+    # The bootstrap image, which runs until the first release, also exits at SIGTERM. A task that was stopped
     # before its container started has no exit code.
     bootstrap = account.environment.bootstrap_image
     ran = [dict(each) for each in found if "exitCode" in named(each["containers"], APP)]

@@ -1,4 +1,4 @@
-"""A product as small as can be, and its images: on Node.js or on Bun, with the contract or without."""
+"""A minimal product and its images: on Node.js or on Bun, with or without the application contract."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ _ROOT = _HERE.parents[1]
 LONE = _HERE / "lone.py"
 """Source of an image that contains one program."""
 
-# Drizzle applies what is younger than the last that it has applied, and compares nothing else.
+# Drizzle applies migrations that are younger than the last applied one, and compares nothing else.
 _BEGINNING = 1_700_000_000_000
 _ages: dict[tuple[str, ...], int] = {}
 
@@ -35,7 +35,7 @@ def build(folder: Path, migrations: Sequence[str] = (FIRST,), *, asked: ImageCon
     entries = []
     for number, statements in enumerate(migrations):
         history = tuple(migrations[: number + 1])
-        # As when a person has generated it: once, and after everything that was there.
+        # Dated as if a person had generated it once, after all earlier migrations.
         age = _ages.setdefault(history, _BEGINNING if number == 0 else int(time.time() * 1000) + len(_ages))
         tag = f"{number:04}_step"
         (folder / "migrations" / f"{tag}.sql").write_text(statements)
@@ -46,7 +46,7 @@ def build(folder: Path, migrations: Sequence[str] = (FIRST,), *, asked: ImageCon
 
 
 def command(asked: ImageContract = CONTRACT, *, bun: bool = False) -> tuple[str, ...]:
-    """That an image runs."""
+    """Command that an image runs."""
     return ("bun" if bun else "node", "server.mjs" if asked.is_of_the_product else "contract.mjs")
 
 

@@ -14,7 +14,7 @@ _SCRIPTS = (".js", ".mjs", ".cjs", ".ts", ".mts")
 
 @dataclass(frozen=True, kw_only=True)
 class ImageContract:
-    """The defaults are docs/application-contract.md's."""
+    """Defaults are those of docs/application-contract.md."""
 
     alive: str = "/api/health/live"
     release: str | None = "/api/health/release"
@@ -35,7 +35,7 @@ class ImageContract:
 
     @property
     def is_of_the_product(self) -> bool:
-        """Whether it is what server.mjs answers by itself."""
+        """Whether server.mjs already answers like this."""
         well = {("services.database", "up"), ("services.redis", "up")}
         paths = self.alive == "/health" and self.release in (None, "/health", "/api/health")
         return paths and self.version is None and self.redis is None and self.expect.items() <= well
@@ -48,7 +48,7 @@ CONTRACT = ImageContract()
 
 
 def commands(environment: Environment, service: str) -> Iterator[tuple[Sequence[str], str]]:
-    """(command, script of ours that does the like) of everything that runs the service's image."""
+    """(command, our equivalent script) of every container that runs the service's image."""
     for name, each in services.same_image(environment, service).items():
         if each.command is not None:
             yield each.command, "worker.mjs" if each.host is None else "contract.mjs"
@@ -65,6 +65,6 @@ def write_scripts(folder: Path, asked: Iterable[tuple[Sequence[str], str]]) -> N
             if PurePosixPath(word).suffix in _SCRIPTS and not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 up = "../" * (len(PurePosixPath(word).parts) - 1)
-                # A module or not, as its name and the runtime have it.
+                # ES module or CommonJS, by the file's name and the runtime.
                 path.write_text(f"import('./{up}{script}')\n")
                 break

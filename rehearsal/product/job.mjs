@@ -1,4 +1,4 @@
-// A job: counts the rows of a table, as its service's user of the database.
+// A job: counts the rows of a table, with its service's database login.
 import postgres from 'postgres'
 
 const [table = 'visitors'] = process.argv.slice(2)

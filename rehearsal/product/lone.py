@@ -1,4 +1,4 @@
-"""A site of one program: its image has no shell, no Node.js, no curl. Started by the emulator, as any executable."""
+"""A site in a single program: its image has no shell, Node.js or curl. The emulator starts it as an executable."""
 
 import http.server
 import json

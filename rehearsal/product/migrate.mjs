@@ -1,4 +1,4 @@
-// The product's own command: what drizzle-kit has generated, applied by drizzle-orm.
+// The product's migration command: drizzle-orm applies the migrations that drizzle-kit generated.
 import { drizzle } from 'drizzle-orm/postgres-js'
 import { migrate } from 'drizzle-orm/postgres-js/migrator'
 import postgres from 'postgres'

@@ -1,4 +1,4 @@
-// The product's own, as most applications begin. An image that keeps to the contract has docs/redis-client.mjs here.
+// A simple Redis client, like most applications' first one. Images that follow the contract have docs/redis-client.mjs.
 import { Redis } from 'ioredis'
 
 export function createRedis() {

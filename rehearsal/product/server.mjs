@@ -1,6 +1,5 @@
-// An application of the product's shape, as small as can be: PostgreSQL by DATABASE_URL, Redis by REDIS_URL, uploads by
-// presigned URLs, keep-alive as the runtime has it. It runs on Node.js and on Bun, and knows nothing of the
-// infrastructure: contract.mjs does.
+// A minimal application like the product's: PostgreSQL by DATABASE_URL, Redis by REDIS_URL, uploads by presigned URLs,
+// the runtime's default keep-alive. It runs on Node.js and on Bun. Only contract.mjs knows the infrastructure.
 import { createHmac, randomUUID } from 'node:crypto'
 import http from 'node:http'
 import { setTimeout } from 'node:timers/promises'
@@ -13,7 +12,7 @@ export const redis = createRedis()
 export const checked = (promise) => promise.then(() => 'ok', (error) => String(error.message))
 const isUp = (promise) => promise.then(() => 'up', () => 'down')
 
-// 200 also when it is degraded: what it lacks is in the answer.
+// 200 also when it is degraded: the body names what is down.
 async function health() {
   const services = { database: await isUp(sql`select 1`), redis: await isUp(redis.client.ping()) }
   return { status: Object.values(services).every((each) => each === 'up') ? 'healthy' : 'degraded', services }
@@ -26,7 +25,7 @@ async function storage() {
   return { sdk, getSignedUrl, s3: new sdk.S3Client({}) }
 }
 
-// Everything that it may do with media.
+// Tries each action on media that the task role allows.
 async function media() {
   const { sdk, getSignedUrl, s3 } = await storage()
   const object = { Bucket: process.env.MEDIA_BUCKET, Key: 'upload/check' }
@@ -49,7 +48,7 @@ async function media() {
   }
 }
 
-// A page uploads to S3 itself, what was signed for it: one picture, of this type and size, within five minutes.
+// Signs a URL with which a page uploads one picture of this type and size to S3, within five minutes.
 async function uploads(request) {
   const { sdk, getSignedUrl, s3 } = await storage()
   const asked = new URL(request.url, 'http://product').searchParams
@@ -66,7 +65,7 @@ async function uploads(request) {
   return { id, url: await getSignedUrl(s3, new sdk.PutObjectCommand(object), signed) }
 }
 
-// Sessions are signed with the key of now; those of before the last change of it stay good.
+// Sessions are signed with the current key; those signed with the previous one stay valid.
 const signed = (key) => createHmac('sha256', key).update('session').digest('hex')
 const keys = [process.env.SESSION_SECRET, process.env.SESSION_SECRET_PREVIOUS].filter(Boolean)
 
@@ -77,10 +76,10 @@ export const paths = {
   '/media': media,
   '/uploads': uploads,
   '/session': async ({ url }) => {
-    if (!keys.some((key) => signed(key) === new URL(url, 'http://product').searchParams.get('token'))) throw new Error('signed with no key of ours')
+    if (!keys.some((key) => signed(key) === new URL(url, 'http://product').searchParams.get('token'))) throw new Error('the signature is of no known key')
     return { version: process.env.RELEASE }
   },
-  // As sign-in is; without Redis nobody is counted, and everybody is let in.
+  // Rate-limited like sign-in. Without Redis, every request is allowed.
   '/limited': async () => {
     const { allowed } = await redis.rateLimit('everybody', { limit: 1_000_000, windowSeconds: 60 })
     if (!allowed) throw new Error('too many requests')
@@ -93,7 +92,7 @@ export const paths = {
   },
 }
 
-// Pages of the site ask from an origin of their own.
+// Pages of the site send requests from another origin.
 const site = process.env.SITE_URL
 const fromTheSite = site
   ? { 'access-control-allow-origin': site, 'access-control-allow-methods': 'GET, POST, DELETE' }
@@ -111,7 +110,7 @@ export const server = http.createServer(async (request, response) => {
     response.writeHead(500, headers).end(JSON.stringify({ error: error.message }))
   }
 })
-// So the first request finds a connection, if Redis answers.
+// If Redis answers, the first request already has a connection.
 await Promise.race([new Promise((ready) => redis.client.once('ready', ready)), setTimeout(1_000)])
 server.listen(Number(process.env.PORT), () => console.log('listening'))
 process.on('SIGTERM', () => {

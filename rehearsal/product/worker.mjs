@@ -1,12 +1,12 @@
-// A worker: takes its work from a list in Redis, and finishes what it has begun when it is to stop.
+// A worker: takes jobs from a list in Redis, and finishes the current job when it is stopped.
 import { rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { setTimeout } from 'node:timers/promises'
 import { createRedis } from './redis-client.mjs'
 
-// What its health command looks for: there as long as Redis answers.
+// The file that its health command checks; it exists as long as Redis answers.
 const alive = `${tmpdir()}/alive`
-// It may need the queue's Redis only, or none: then it just waits for its end.
+// It may need only the queue's Redis, or none: then it waits until it is stopped.
 process.env.REDIS_URL ??= process.env.REDIS_QUEUE_URL ?? ''
 const redis = process.env.REDIS_URL ? createRedis() : undefined
 let stopped = false

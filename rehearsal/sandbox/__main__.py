@@ -1,17 +1,17 @@
-"""`make sandbox`: the command, below its guardian."""
+"""`make sandbox`: runs the command under a supervisor, which cleans up after it."""
 
 import shutil
 import sys
 from pathlib import Path
 
-from simulators.guardian import guarded
+from simulators.supervisor import supervised
 
 _BUILD = Path(__file__).resolve().parents[2] / "build"
 _FAILED = 1
 
 
 def _run() -> int:
-    # Only here: the guardian, which forks, needs none of it.
+    # Imported here: the supervisor forks, and needs none of it.
     import typer
 
     from rehearsal import clean_environment
@@ -23,10 +23,10 @@ def _run() -> int:
     return 0
 
 
-def _guarded() -> int:
-    code = guarded(_run)
-    if code != 2:  # Of wrong input: another sandbox may run.
-        # Also when it was killed: a file that names no sandbox would stop `./infra`.
+def _supervised() -> int:
+    code = supervised(_run)
+    if code != 2:  # Wrong input: another sandbox may be running.
+        # Also after SIGKILL: `./infra` would fail with a file of a sandbox that has ended.
         (_BUILD / "sandbox.json").unlink(missing_ok=True)
         if code != _FAILED:
             shutil.rmtree(_BUILD / "sandbox", ignore_errors=True)
@@ -34,5 +34,5 @@ def _guarded() -> int:
 
 
 if __name__ == "__main__":
-    # In the background it has a guardian there.
-    sys.exit(_run() if "--keep" in sys.argv else _guarded())
+    # `--keep` starts it in the background, where it has its own supervisor.
+    sys.exit(_run() if "--keep" in sys.argv else _supervised())

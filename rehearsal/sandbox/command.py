@@ -78,14 +78,14 @@ def _in_the_background(environment: str, known: Sandbox | None, console: Console
 
 
 def _start(environment: str, console: Console) -> Sandbox:
-    """As a process of its own, that no terminal ends."""
+    """Starts the sandbox as a separate process, which survives the terminal."""
     log = WORKSPACES / "log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "rehearsal.sandbox", environment],
             cwd=ROOT,
-            # It is not to end with this `make`.
+            # It must survive this `make`.
             env={name: value for name, value in os.environ.items() if name != "MAKELEVEL"},
             stdin=subprocess.DEVNULL,
             stdout=output,

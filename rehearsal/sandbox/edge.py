@@ -1,8 +1,7 @@
-"""Cloudflare before the sandbox: site, API and media at their names below `.localhost`, and for our own functions.
+"""Simulated Cloudflare in front of the sandbox: serves site, API and media under `HOST.localhost`.
 
-It carries out the zone's redirects, custom WAF rules, rate limits and maintenance page as they are at the moment, and
-sends the rest to the load balancer, or to the origin of media. It is also the proxy through which functions reach
-public names.
+It applies the zone's current redirects, custom WAF rules, rate limits and maintenance page, and sends other requests to
+the load balancer or the media bucket. It is also the proxy through which Lambda functions reach public names.
 """
 
 import ssl
@@ -29,10 +28,10 @@ from simulators.cloudflare.expressions import EdgeRequest, NotUnderstood, matche
 from simulators.redis.authority import Authority
 
 _SUFFIX = ".localhost"
-# Longer than the load balancer waits for a task, as at Cloudflare.
+# As at Cloudflare, longer than the load balancer waits for a task.
 _ORIGIN_SECONDS = 8.0
 _KEPT_REQUESTS = 200_000
-# Of a network reserved for documentation: nobody's rules name it.
+# From a network reserved for documentation, so no rule names it.
 _VISITOR = "203.0.113.7"
 
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "te", "upgrade"}
@@ -59,7 +58,7 @@ class SandboxEdge:
 
     authority: Authority
     folder: Path
-    """For certificates."""
+    """Folder for the hosts' certificates."""
     account: Account | None = None
     recent: "deque[dict[str, Any]]" = field(default_factory=lambda: deque(maxlen=400))
     """Requests of the last minutes: at, host, path, status, milliseconds."""
@@ -85,7 +84,7 @@ class SandboxEdge:
             counted = Counted(datetime.now(UTC), request.host, cache, size=len(found.body), status=found.status)
             requests = self.account.zone.traffic.requests
             requests.append(counted)
-            # Analytics ask for the last hours at most.
+            # The analytics API is asked for a few hours at most.
             del requests[:-_KEPT_REQUESTS]
         return found
 
@@ -95,7 +94,7 @@ class SandboxEdge:
         if request.host not in {each["name"] for each in list(account.zone.records.values())}:
             return _page(530, f"error 1016: the zone has no record {request.host}")
         if account.zone.answers_with is not None:
-            return _page(account.zone.answers_with, "Cloudflare's own")
+            return _page(account.zone.answers_with, "an error of Cloudflare itself")
         return (
             self._by_rules(account, request)
             or self._by_maintenance(account, request, body)
@@ -130,7 +129,7 @@ class SandboxEdge:
             key = rule["ref"], int(time.time() // int(limit["period"]))
             with self._lock:
                 self._counted[key] = self._counted.get(key, 0) + 1
-            # Visitors of the sandbox have one address.
+            # One counter for each rule is enough: all visitors of the sandbox have one address.
             if self._counted[key] > int(limit["requests_per_period"]):
                 return _page(429, f"error 1015: {rule.get('description')}")
         return None
@@ -159,7 +158,7 @@ class SandboxEdge:
 
     @staticmethod
     def _from_balancer(account: Account, request: EdgeRequest, body: bytes) -> EdgeAnswer:
-        connection = HTTPConnection(*account.emulator.entrance(), timeout=_ORIGIN_SECONDS)
+        connection = HTTPConnection(*account.emulator.load_balancer(), timeout=_ORIGIN_SECONDS)
         kept = _end_to_end(request.headers)
         target = request.path + (f"?{request.query}" if request.query else "")
         try:
@@ -175,7 +174,7 @@ class SandboxEdge:
             connection.close()
 
     def context(self, host: str) -> ssl.SSLContext:
-        """As the zone's own certificate has it."""
+        """TLS context with a certificate for the host."""
         with self._lock:
             if host not in self._contexts:
                 folder = self.folder / host
@@ -189,7 +188,7 @@ class SandboxEdge:
 
 @contextmanager
 def serving(edge: SandboxEdge, port: int) -> Iterator[None]:
-    """On 127.0.0.1, as long as the block."""
+    """Serves on 127.0.0.1 for the duration of the block."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -229,7 +228,7 @@ def serving(edge: SandboxEdge, port: int) -> Iterator[None]:
             with suppress(OSError):
                 super().finish()
             if self.behind_connect is not None:
-                self.connection.close()  # The server closes only what it has accepted.
+                self.connection.close()  # The server closes only the connection that it has accepted.
 
         def handle(self) -> None:
             with suppress(OSError):

@@ -34,7 +34,7 @@ class CannotBreak(Exception):
 class Faults:
     account: Account
     broken: dict[str, Undo] = field(default_factory=dict)
-    """By name, in the order in which they were caused."""
+    """How to undo each fault, by its name, in the order in which they were caused."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def cause(self, name: str) -> str:
@@ -56,7 +56,7 @@ class Faults:
         return f"repaired: {', '.join(names)}" if names else "nothing was broken"
 
     def repair_before_the_end(self) -> None:
-        """A suspended server could not end by itself."""
+        """Resumes suspended servers, which could not end otherwise."""
         with suppress(Exception):
             self.repair()
 
@@ -80,7 +80,7 @@ def _database(account: Account) -> Undo:
 
 
 def _origin(account: Account) -> Undo:
-    address, _ = account.emulator.entrance()
+    address, _ = account.emulator.load_balancer()
     return _suspended("nginx", [(address, None)], "the load balancer")
 
 
@@ -120,7 +120,7 @@ def _edge_rule(account: Account) -> Undo:
     rule["expression"] = "true"
 
     def undo() -> None:
-        # `infra edge apply` may have put it right already.
+        # `infra edge apply` may have repaired it already.
         if rule["expression"] == "true":
             rule["expression"] = before
 
@@ -145,7 +145,7 @@ def _throttled(service: str) -> Callable[[Account], Undo]:
 
 
 def _release(account: Account) -> Undo:
-    """In the background: it lasts minutes until it goes back."""
+    """Releases a bad image in the background: it takes minutes until the release is rolled back."""
 
     def spoil(folder: Path) -> None:
         file = folder / "server.mjs"
@@ -174,7 +174,7 @@ def _release(account: Account) -> Undo:
 
 
 def _rotation(account: Account) -> Undo:
-    """As a rotation that ends between its steps: the server knows the new password, and the tasks do not."""
+    """Simulates a rotation that stopped between its steps: the server has the new password, the tasks the old one."""
     login, password = _login_of_the_tasks(account)
 
     def set_to(value: str) -> None:
@@ -200,7 +200,7 @@ def _login_of_the_tasks(account: Account) -> tuple[str, str]:
 
 
 def master(account: Account) -> "psycopg.Connection[tuple[Any, ...]]":
-    """As the master of the environment's database, over the network."""
+    """Connects to the environment's database as the master user, over the network."""
     instance = _instance(account)
     secret = account.client("secretsmanager").get_secret_value(SecretId=instance["MasterUserSecret"]["SecretArn"])
     login = json.loads(secret["SecretString"])

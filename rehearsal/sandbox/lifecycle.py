@@ -1,4 +1,4 @@
-"""From nothing to a sandbox that serves, is visited and watched; and its end."""
+"""Deploys a sandbox, keeps it running with simulated visitors and alarms, and ends it."""
 
 import os
 import secrets
@@ -39,12 +39,12 @@ _PAGE_PORT, _EDGE_PORT = 8800, 8801
 MAILBOX = "operator@sandbox.localhost"
 _VISITORS = 4
 _VISIT_SECONDS = 0.5
-# Error budgets look at the last hour and day. So CloudWatch starts with a day of requests at a game day's rate, and
+# Error budgets use the last hour and day. So CloudWatch starts with a day of requests at a game day's rate, and
 # Cloudflare with the last minutes, which are not published yet.
 _PER_SECOND = 27
 _DAY = timedelta(days=1)
 _UNPUBLISHED = timedelta(minutes=20)
-# Of CloudWatch's PutMetricData, at most 1,000.
+# PutMetricData takes at most 1,000 data points.
 _BATCH = 1000
 _POLL_SECONDS = 2.0
 _FIRST_LOOK_SECONDS = 30.0
@@ -52,31 +52,31 @@ _FIRST_LOOK_SECONDS = 30.0
 
 @contextmanager
 def sandbox(name: str, workspace: Path, progress: Progress) -> Iterator[Sandbox]:
-    """Up when the block begins; everything ends with it."""
+    """Runs the sandbox during the block."""
     environment = load([name])[name]
     progress.title(f"sandbox of {name}: account {environment.aws.account}, {environment.aws.region}")
     with ExitStack() as stack:
-        beside = stack.enter_context(ThreadPoolExecutor())
+        executor = stack.enter_context(ThreadPoolExecutor())
         offline = CdkCli(environment.aws.account, environment.aws.region, workspace)
-        synthesis = beside.submit(_synthesize, offline, name, workspace / "cdk.out")
+        synthesis = executor.submit(_synthesize, offline, name, workspace / "cdk.out")
         authority, port = Authority(), _port(_EDGE_PORT)
         front = SandboxEdge(authority, workspace / "certificates")
         stack.enter_context(edge.serving(front, port))
         proxy = f"http://{LOOPBACK}:{port}"
         account = stack.enter_context(opened(name, environment, workspace, authority=authority, internet=proxy))
-        with progress.scene("synthesize and bootstrap"):
+        with progress.step("synthesize and bootstrap"):
             account.prepare()
             assembly = synthesis.result()
             account.cdk.bootstrap(assembly)
-        with progress.scene("deploy every stack"), progress.stacks(account):
+        with progress.step("deploy every stack"), progress.stacks(account):
             account.cdk.deploy(assembly, f"{name}/*")
         account.zone.traffic.requests.extend(_last_minutes(environment))
         _publish_day(account, environment)
         front.account = account
         for service in services.released(environment):
-            with progress.scene(f"release a first version of {service}"):
+            with progress.step(f"release a first version of {service}"):
                 release(account, _first_image(account, service), service)
-        with progress.scene("visitors, metrics and alarms"):
+        with progress.step("visitors, metrics and alarms"):
             stack.enter_context(_visitors(environment, port))
             account.emulator.live.touch()
             _wait_for_first_look(account)
@@ -99,7 +99,7 @@ def sandbox(name: str, workspace: Path, progress: Progress) -> Iterator[Sandbox]
 
 
 def _last_minutes(environment: Environment) -> Iterator[SampledRequest]:
-    """What the edge has seen before: all was well."""
+    """Earlier requests at the edge, all successful."""
     now = datetime.now(UTC)
     for number in range(int(_UNPUBLISHED.total_seconds()) * _PER_SECOND):
         for host in services.hosts(environment).values():
@@ -107,7 +107,7 @@ def _last_minutes(environment: Environment) -> Iterator[SampledRequest]:
 
 
 def _publish_day(account: Account, environment: Environment) -> None:
-    """What the function that copies Cloudflare's numbers would have published in the day before."""
+    """Publishes what the function that copies Cloudflare's analytics would have published in the last day."""
     ends = datetime.now(UTC) - _UNPUBLISHED
     data = [
         {
@@ -128,14 +128,14 @@ def _publish_day(account: Account, environment: Environment) -> None:
 
 
 def _first_image(account: Account, service: str) -> str:
-    """The product's, for a service that has what it needs, or whose command wants Node.js; else one program."""
+    """The product's image if the service meets its needs or its command requires Node.js; else a single program."""
     own = account.environment.services[service]
     is_product = own.command is not None or {"database", "redis"} <= set(own.needs)
     return push(account, service, f"first-{service}", program=None if is_product else LONE)
 
 
 def _port(wanted: int) -> int:
-    """The same each time, where nobody has it."""
+    """The wanted port, or another one if that is in use."""
     return wanted if is_free(wanted) else free_port()
 
 
@@ -146,7 +146,7 @@ def _synthesize(cdk: CdkCli, name: str, output: Path) -> Path:
 
 
 def _variables(account: Account, workspace: Path, proxy: str) -> dict[str, str]:
-    """With which `./infra` reaches the emulators, and nothing else."""
+    """Environment variables with which `./infra` reaches only the emulators."""
     return {
         **account.cdk.credentials,
         "AWS_ENDPOINT_URL": account.emulator.url,
@@ -187,7 +187,7 @@ def _visitors(environment: Environment, port: int) -> Iterator[None]:
 
 
 def _wait_for_first_look(account: Account) -> None:
-    """At the alarms: what that says of an account that is seconds old is nobody's mail."""
+    """Waits until each alarm has a state, so that nobody is notified of the states of a new account."""
     give_up = time.monotonic() + _FIRST_LOOK_SECONDS
     while time.monotonic() < give_up:
         pages = account.client("cloudwatch").get_paginator("describe_alarms").paginate(StateValue="INSUFFICIENT_DATA")

@@ -4,7 +4,7 @@ const FAULTS = ['redis', 'database', 'task', 'release', 'edge-rule', 'origin', '
 const token = document.querySelector('meta[name=sandbox-token]').content
 const at = (id) => document.getElementById(id)
 
-// Text is only ever set as text: what mails, logs and rules hold is not markup.
+// Sets text only as text: mails, logs and rules may contain markup.
 function el(name, properties = {}, ...children) {
   const made = document.createElement(name)
   for (const [key, value] of Object.entries(properties)) {
@@ -22,7 +22,7 @@ const nothing = (text) => el('p', { class: 'dim' }, text)
 const short = (image) => String(image).replace(/^.*\//, '').replace(/@sha256:(.{12}).*/, '@$1')
 
 const drawn = new Map()
-// Redrawn only when it changes, so that what is open or selected stays so.
+// Redrawn only when it changes, so that open and selected parts stay so.
 function draw(id, data, make) {
   const text = JSON.stringify(data)
   if (data === undefined || drawn.get(id) === text) return
@@ -111,7 +111,7 @@ function chart(widget) {
     const points = each.values.map((value, index) => value === null ? null : `${2 + index * step},${47 - (44 * (value - least)) / span}`)
     const line = document.createElementNS('http://www.w3.org/2000/svg', 'polyline')
     const there = points.filter((point) => point !== null)
-    // One point alone would be no line.
+    // A single point would not be a line.
     line.setAttribute('points', there.length === 1 ? `${there[0]} ${there[0].replace(/^[\d.]+/, (x) => Number(x) - 1)}` : there.join(' '))
     line.style.stroke = `var(--c${number})`
     svg.append(line)

@@ -1,4 +1,4 @@
-"""What the sandbox's page shows, read as its owner would: AWS by its API, the others where they keep it."""
+"""State for the sandbox's page: AWS is read through its API, other simulators directly."""
 
 import json
 import re
@@ -25,7 +25,7 @@ from simulators.aws.cloudwatch.metric_math import Series, evaluate
 from simulators.aws.deliveries import DeliveredMessage, read
 
 _EVERY_SECONDS = 3.0
-# Without anybody before the page, nothing is asked.
+# While nobody views the page, nothing is read.
 _WATCHED_SECONDS = 20.0
 _ANSWER_SECONDS = 1.5
 _MINUTES = 60
@@ -78,7 +78,7 @@ class State:
         read_section: Callable[[], Any] = getattr(self, f"_{name}")
         try:
             self.sections[name] = read_section()
-        except Exception as error:  # What is broken on purpose is to be seen on the page.
+        except Exception as error:  # The page must also show what is broken on purpose.
             self.sections[name] = {"error": f"{type(error).__name__}: {error}".strip()}
 
     def _alarms(self) -> list[dict[str, Any]]:
@@ -105,7 +105,7 @@ class State:
         return sorted(found, key=lambda each: (order[each["state"]], each["severity"], -each["since"], each["name"]))
 
     def _mailbox(self) -> list[dict[str, Any]]:
-        """The newest first."""
+        """Messages, the newest first."""
         sent = [
             {
                 "at": each.at,
@@ -254,7 +254,7 @@ class State:
 
 
 def _queries(widgets: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """What the widgets ask for (CloudWatch, "Dashboard body structure and syntax")."""
+    """Metrics of the widgets (CloudWatch, "Dashboard body structure and syntax")."""
     for number, widget in enumerate(widgets):
         for place, metric in enumerate(widget.get("metrics", [])):
             options = metric[-1] if isinstance(metric[-1], dict) else {}
@@ -305,7 +305,7 @@ def _values(cloudwatch: Any, queries: list[dict[str, Any]]) -> dict[str, Series]
 
 
 def _line(query: Mapping[str, Any], own: list[dict[str, Any]], values: Mapping[str, Series]) -> Series | None:
-    """None for metric math that is not carried out here."""
+    """The expression's value; None for metric math that is not implemented here."""
     if query["expression"] is None:
         return values[query["key"]]
     known = {each["id"]: values[each["key"]] for each in own if each["id"] and "query" in each}
@@ -316,7 +316,7 @@ def _line(query: Mapping[str, Any], own: list[dict[str, Any]], values: Mapping[s
 
 
 def _headline(mail: DeliveredMessage) -> str:
-    """Of an alarm what it means, as its subject has a name that CloudFormation made; of our own messages the title."""
+    """An alarm's description, as its subject has only a generated name; the title of our own messages."""
     try:
         found = json.loads(mail.text)
         if "content" in found:
@@ -327,7 +327,7 @@ def _headline(mail: DeliveredMessage) -> str:
 
 
 def _means(description: str) -> str:
-    """Without severity, threshold and runbook."""
+    """The description without severity, threshold and runbook."""
     return re.split(r" (?:Threshold|Runbook): ", description.partition(": ")[2])[0]
 
 

@@ -58,7 +58,7 @@ def main() -> None:
         web_identity,
     )
     from simulators.aws.cloudwatch import mute_rules
-    from simulators.aws.resource_type import run_beside_the_loop
+    from simulators.aws.resource_type import run_types_on_threads
 
     managed_policies.install()
     types.install()
@@ -92,7 +92,7 @@ def main() -> None:
         from simulators.aws.cloudwatch import live
 
         live.install()
-    run_beside_the_loop()
+    run_types_on_threads()
     sys.argv = sys.argv[:1]
     app.main()
 

@@ -1,8 +1,8 @@
 """The plan of an account: since July 2025 a new one may be on the free plan, until its owner upgrades it (API reference
 of Free Tier, "GetAccountPlanState", "UpgradeAccountPlan").
 
-What RDS refuses until then, and in which words: yc-software/qm #352. Elastic Load Balancing refuses each load balancer,
-as it does in some other new accounts until AWS Support lets them; the words stand in many public repositories.
+RDS's errors until then: yc-software/qm #352. Elastic Load Balancing refuses each load balancer,
+as it does in some other new accounts until AWS Support allows them; many public repositories quote its error.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Messages of alarms as CloudWatch sends them: MiniStack leaves out the ARN, and gives composites a metric.
+"""Alarm messages as CloudWatch sends them: MiniStack omits the ARN, and gives composite alarms a metric.
 
 By the CloudWatch user guide, "Acting on alarm changes": the schemas of metric and composite alarms.
 """

@@ -21,7 +21,7 @@ _METADATA = {"threadId", "summary", "eventType", "relatedResources", "additional
 
 
 def objection(message: str) -> str | None:
-    """Why a message is dropped; None when it is shown."""
+    """The reason why a message is dropped; None if it is shown."""
     try:
         found = json.loads(message)
     except ValueError:

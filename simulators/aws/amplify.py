@@ -50,7 +50,7 @@ class Domain:
     status: str = "CREATING"
     reason: str = ""
     updating: int = 0
-    """Looks that still find it UPDATING."""
+    """Number of reads that still find it UPDATING."""
 
     @property
     def validation(self) -> tuple[str, str]:
@@ -72,7 +72,7 @@ class App:
     branches: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Builds of each, oldest first."""
     frameworks: dict[str, str] = field(default_factory=dict)
-    """Of branches."""
+    """Framework of each branch."""
     domains: dict[str, Domain] = field(default_factory=dict)
 
 
@@ -81,11 +81,11 @@ class AmplifyHosting:
     """One region of one account."""
 
     cnames: Callable[[str], list[str]]
-    """What a resolver on the internet finds under a name."""
+    """DNS answers of a public resolver for a name."""
     apps: dict[str, App] = field(default_factory=dict)
     fails_to_build: bool = False
 
-    # -- What CloudFormation's types make
+    # -- Resources that CloudFormation's types create
 
     def create_app(self, name: str, *, arn_prefix: str, variables: Mapping[str, str]) -> str:
         identity = f"d{uuid4().hex[:13]}"
@@ -93,13 +93,13 @@ class AmplifyHosting:
         return identity
 
     def create_branch(self, app_id: str, branch: str, *, framework: str) -> None:
-        """Nothing is built yet: a branch that CloudFormation makes waits for a push or for StartJob."""
+        """Creates the branch without a build: a branch of CloudFormation waits for a push or for StartJob."""
         app = self._app(app_id)
         app.branches.setdefault(branch, [])
         app.frameworks[branch] = framework
 
     def delete_branch(self, app_id: str, branch: str) -> None:
-        """Nothing where the app is gone: its branches went with it."""
+        """Deletes the branch. Does nothing if the app is deleted: its branches were deleted with it."""
         if app_id in self.apps:
             self.apps[app_id].branches.pop(branch, None)
 
@@ -127,7 +127,7 @@ class AmplifyHosting:
         return self._answer(app, app.domains[domainName])
 
     def get_domain_association(self, *, appId: str, domainName: str) -> dict[str, Any]:  # noqa: N803
-        """Each look finds the domain one step further, if it can go there."""
+        """Each read moves the domain to its next state, if its conditions are met."""
         app = self._app(appId)
         domain = self._domain(app, domainName)
         self._step(domain)
@@ -174,7 +174,7 @@ class AmplifyHosting:
         return {"jobSummary": dict(build)}
 
     def list_jobs(self, *, appId: str, branchName: str, **_: Any) -> dict[str, Any]:  # noqa: N803
-        """The newest first. A build that was looked at goes on."""
+        """Builds, the newest first. Each read moves a running build to its next state."""
         builds = self._branch(appId, branchName)
         fails = self.fails_to_build or self.apps[appId].frameworks[branchName] != NEXT_SERVER
         answer = [dict(each) for each in reversed(builds)]
@@ -185,7 +185,7 @@ class AmplifyHosting:
                 build["status"] = "FAILED" if fails else "SUCCEED"
         return {"jobSummaries": answer}
 
-    # -- How a domain comes to be
+    # -- States of a domain
 
     def _step(self, domain: Domain) -> None:
         match domain.status:

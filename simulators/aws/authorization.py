@@ -42,7 +42,7 @@ _own_arn, _own_enforce = iam_actions.extract_resource_arn, iam_evaluator.enforce
 _own_denial, _own_condition_key = iam_actions.access_denied_response, iam_evaluator._resolve_condition_key
 
 
-# -- Which resources a call needs
+# -- Resources that a call needs
 
 
 def _parameters(headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def _log_stream(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
 
 
 def _update_stack(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
-    """By some reports the caller also reads the bootstrap version that the template refers to (aws-cdk #10083)."""
+    """Some report that the caller also reads the bootstrap version that the template refers to (aws-cdk #10083)."""
     stack = handlers._resolve_stack(request["StackName"])
     if stack is None:
         return
@@ -164,7 +164,7 @@ def _update_stack(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
 
 
 def _describe_stacks(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
-    """Without a name, also ListStacks (Service Authorization Reference, "DescribeStacks")."""
+    """Without a name, the call also needs ListStacks (Service Authorization Reference, "DescribeStacks")."""
     if "StackName" not in request:
         yield Need(action, "*")
         yield Need("cloudformation:ListStacks", "*")
@@ -229,11 +229,11 @@ BY_PATH: dict[str, Callable[[str, str, bytes], Iterator[tuple[Any, ...]]]] = {
     "amplify": amplify.needs,
     "fis": _experiments,
 }
-"""For services whose calls name the resource in the path: arguments of `Need` for an action, a path and a body."""
+"""Needs of an action, a path and a body, for services whose calls name the resource in the path."""
 
 
 def _has_no_resource(action: str) -> bool:
-    """Whether IAM knows no resource for the action, so that only a statement on `*` allows it."""
+    """Whether the action has no resource-level permissions, so that only a statement on `*` allows it."""
     service, _, name = action.partition(":")
     known = iam_definition.get(service, {}).get("privileges", {}).get(name)
     return known is not None and not any(known["resource_types"])
@@ -298,7 +298,7 @@ def _denial(service: str, action: str, principal: str, request_id: str, **option
 
 
 def session(role_arn: str, name: str) -> Mapping[str, str]:
-    """Credentials of a role as a service hands them to what it runs, in the form of environment variables."""
+    """Credentials of a role that a service passes to the code it runs, as environment variables."""
     account = role_arn.split(":")[4]
     function = f"arn:aws:lambda:{get_region()}:{account}:function:{name}"
     found: Mapping[str, str] = lambda_runtime.execution_credentials(
@@ -337,7 +337,7 @@ def _record(key: str, need: Need, context: Mapping[str, Any], denied: Any) -> No
 
 
 def record(caller: str, action: str, resource: str, context: Mapping[str, Any], *, denied: bool) -> None:
-    """Records each different call once."""
+    """Records each distinct call once."""
     call = {"caller": caller, "action": action, "resource": resource, "context": context, "denied": denied}
     line = json.dumps(call, default=str, sort_keys=True)
     with _recording:
@@ -363,5 +363,5 @@ def install() -> None:
     iam_actions.access_denied_response = _denial
     iam_evaluator.enforce = enforce
     iam_evaluator._resolve_condition_key = _condition_key
-    # The endpoint speaks plain HTTP; AWS's does not, and policies may insist on TLS.
+    # The endpoint uses plain HTTP; AWS's does not, and policies may require TLS.
     app.pin_request_origin = lambda address, _: iam_evaluator.pin_request_origin(address, True)

@@ -19,7 +19,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import backup, eventbridge, rds
 
 from simulators.aws.authorization import BY_PATH, Need, denial_of
-from simulators.aws.database_servers import beside
+from simulators.aws.database_servers import run_in_background
 from simulators.aws.resource_type import client
 from simulators.aws.service_principals import can_enter
 
@@ -67,7 +67,7 @@ class BackupError(Exception):
 
 def keep(selection_id: str) -> None:
     """Carries out the plan of a selection, night after night, until the selection is deleted."""
-    beside(_nights, selection_id)
+    run_in_background(_nights, selection_id)
 
 
 def _nights(selection_id: str) -> None:
@@ -160,7 +160,7 @@ def start_job(point: str, metadata: dict[str, str], role: str, created_by: str |
         "_hours": hours,
     }
     jobs[job["RestoreJobId"]] = job
-    beside(_restore, job, wanted)
+    run_in_background(_restore, job, wanted)
     return job
 
 
@@ -235,7 +235,7 @@ def _iso(at: float) -> str:
 
 def follow_schedule(name: str) -> None:
     """Runs a testing plan, which is in UTC here, whenever its schedule says, as long as it has this schedule."""
-    beside(_follow_schedule, name, plans[name].get("ScheduleExpression", _DEFAULT_SCHEDULE))
+    run_in_background(_follow_schedule, name, plans[name].get("ScheduleExpression", _DEFAULT_SCHEDULE))
 
 
 def _follow_schedule(name: str, schedule: str) -> None:
@@ -263,7 +263,7 @@ def _update(name: str, changes: Record) -> Record:
 
 
 def run_test(name: str) -> list[Record]:
-    """What the schedule of a testing plan does: one restore for each resource with an eligible recovery point."""
+    """Runs a testing plan: starts one restore for each resource with an eligible recovery point."""
     plan, started = plans[name], []
     chosen = plan["RecoveryPointSelection"]
     oldest = time.time() - int(chosen.get("SelectionWindowDays", 30)) * 86_400
@@ -274,7 +274,7 @@ def run_test(name: str) -> list[Record]:
                 for each in points.values()
                 if each["ResourceArn"] == arn
                 and each["BackupVaultArn"] in chosen["IncludeVaults"]
-                # A continuous one reaches to now.
+                # A continuous recovery point reaches up to now.
                 and "CONTINUOUS" in chosen["RecoveryPointTypes"]
                 and each["CreationDate"] >= oldest
             ]
@@ -299,7 +299,7 @@ def run_test(name: str) -> list[Record]:
 
 
 def _end_test(job: Record) -> None:
-    """Deletes what was restored when it has been validated, or when the window is over; also where nobody looks."""
+    """Deletes the restored database when it is validated or its window is over, even if no API call asks for it."""
     over = time.monotonic() + job["_hours"] * _HOUR_SECONDS
     while job.get("ValidationStatus") == "VALIDATING" and time.monotonic() < over:
         time.sleep(_EVERY_SECONDS)
@@ -329,7 +329,7 @@ def check_overrides(overrides: dict[str, str]) -> None:
             raise BackupError("InvalidParameterValueException", f"{key} has to be a JSON array in a string")
 
 
-# -- The API, where MiniStack's has nothing
+# -- Operations that MiniStack lacks
 
 
 def _job(job_id: str) -> Record:
@@ -376,7 +376,7 @@ def _selection(plan: str, name: str) -> Record:
 
 
 def _answer(method: str, parts: list[str], query: dict[str, str], body: Record) -> Record | None:
-    """None for what is MiniStack's."""
+    """The answer; None for operations of MiniStack."""
     match method, parts:
         case "PUT", ["restore-jobs"]:
             job = start_job(body["RecoveryPointArn"], body["Metadata"], body["IamRoleArn"])

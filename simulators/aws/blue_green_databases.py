@@ -1,8 +1,8 @@
 """Blue/green deployments of RDS: a second PostgreSQL follows the first one and takes over its name.
 
-The version is a label, as this machine has one PostgreSQL: what the copy holds, what it lacks and how names move is
-real. Sources: API reference ("CreateBlueGreenDeployment" and the others), RDS guide ("Limitations and considerations
-for blue/green deployments", "Switching a blue/green deployment").
+The version is only a label, as this machine has one PostgreSQL. The data, what logical replication leaves out, and the
+change of names are real. Sources: API reference ("CreateBlueGreenDeployment" and the others), RDS guide ("Limitations
+and considerations for blue/green deployments", "Switching a blue/green deployment").
 """
 
 import secrets
@@ -16,12 +16,12 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import rds
 
 from simulators.aws import database_servers
-from simulators.aws.database_servers import Instance, beside, error, parameter_group_refusal, server_of
+from simulators.aws.database_servers import Instance, error, parameter_group_refusal, run_in_background, server_of
 from simulators.postgres import replication
 
-# Minor versions of the day, for each major one, and what each can become.
+# Current minor version of each major version; each can be upgraded to a later one.
 VERSIONS = ("16.10", "17.9", "18.3")
-_LONGEST_SWITCHOVER_SECONDS = range(30, 3601)
+_SWITCHOVER_TIMEOUT_SECONDS = range(30, 3601)
 _REFUSED_WITH_LOGICAL = "Replication degraded: an unsupported PostgreSQL change was made in the blue environment"
 
 
@@ -80,7 +80,7 @@ def _create(request: dict[str, Any]) -> Any:
     rds._tags[made["DBInstanceArn"]] = made["TagList"]
     deployment = DatabaseDeployment(f"bgd-{secrets.token_hex(8)}", name, source, made)
     _deployments[deployment.identity] = deployment
-    beside(_provision, deployment)
+    run_in_background(_provision, deployment)
     return _answer("Create", deployment)
 
 
@@ -161,7 +161,7 @@ def _known(work: Callable[[DatabaseDeployment, dict[str, Any]], Any]) -> Callabl
 
 def _switch(deployment: DatabaseDeployment, request: dict[str, Any]) -> Any:
     seconds = int(rds._p(request, "SwitchoverTimeout") or 300)
-    if seconds not in _LONGEST_SWITCHOVER_SECONDS:
+    if seconds not in _SWITCHOVER_TIMEOUT_SECONDS:
         return error("InvalidParameterValue", f"SwitchoverTimeout must be 30 to 3600, not {seconds}")
     if deployment.status not in ("AVAILABLE", "SWITCHOVER_FAILED"):
         return error("InvalidBlueGreenDeploymentStateFault", f"{deployment.identity} is {deployment.status}")
@@ -170,7 +170,7 @@ def _switch(deployment: DatabaseDeployment, request: dict[str, Any]) -> Any:
     if replication.definitions(blue) != deployment.definitions:
         return error("InvalidBlueGreenDeploymentStateFault", _REFUSED_WITH_LOGICAL)
     deployment.status = "SWITCHOVER_IN_PROGRESS"
-    beside(_carry_out_switch, deployment, seconds)
+    run_in_background(_carry_out_switch, deployment, seconds)
     return _answer("Switchover", deployment)
 
 
@@ -189,7 +189,7 @@ def _carry_out_switch(deployment: DatabaseDeployment, seconds: int) -> None:
     for each, new in ((source, f"{name}-old{number}"), (target, name)):
         database_servers.rename(each, new)
         each["DBInstanceStatus"] = "available"
-    # What was blue stays read only until it is rebooted (RDS guide, of MySQL; medium.com/vouchercodes-tech,
+    # The old blue instance stays read-only until it is rebooted (RDS guide, for MySQL; medium.com/vouchercodes-tech,
     # "Rolling back after an Amazon RDS blue/green deployment").
     blue.is_read_only = False
     deployment.status = "SWITCHOVER_COMPLETED"
@@ -227,7 +227,7 @@ def _answer(what: str, deployment: DatabaseDeployment) -> Any:
 
 
 def _describe_versions(own: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
-    """DescribeDBEngineVersions of one version of PostgreSQL, with what it can become."""
+    """DescribeDBEngineVersions of one version of PostgreSQL, with the versions it can be upgraded to."""
 
     def describe(request: dict[str, Any]) -> Any:
         version = rds._p(request, "EngineVersion")

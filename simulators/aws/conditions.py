@@ -1,4 +1,4 @@
-"""What real accounts have and a bare emulator lacks: each a named switch, on unless a rehearsal turns it off.
+"""Conditions of real accounts that a plain emulator lacks. Each is on unless a rehearsal turns it off by its name.
 
 A condition is added here together with the code that simulates it and the source that says how AWS behaves.
 """
@@ -44,11 +44,11 @@ class Condition(StrEnum):
     for Lambda: awslabs/fhir-works-on-aws-deployment #691).
     """
     SERVICE_LINKED_ROLES = "service-linked-roles"
-    """A new account has none, and the first resource of a service fails for want of it (cloudformation-coverage-roadmap
+    """A new account has none, and the first resource of a service fails without it (cloudformation-coverage-roadmap
     #818 for ECS; crossplane-contrib/provider-aws #479 for RDS).
     """
     FREE_PLAN = "free-plan"
-    """A new account is on the free plan, on which RDS makes none but small databases (yc-software/qm #352)."""
+    """A new account is on the free plan, on which RDS creates only small databases (yc-software/qm #352)."""
     COST_EXPLORER = "cost-explorer"
     """It is off until a person opens it in the console, and its anomaly monitors are refused (Cost Management user
     guide, "Setting up your anomaly detection").

@@ -20,7 +20,7 @@ _REFUSAL = "User not enabled for cost explorer access"
 
 
 def refusal() -> str | None:
-    """What every call is refused with until Cost Explorer was opened."""
+    """Error of every call until Cost Explorer was opened."""
     is_off = is_on(Condition.COST_EXPLORER) and not Path(os.environ[CONSOLE], "cost-explorer").exists()
     return _REFUSAL if is_off else None
 
@@ -42,5 +42,5 @@ async def _handle(
 def install() -> None:
     app.SERVICE_HANDLERS[_SERVICE] = _handle
     router.SERVICE_PATTERNS[_SERVICE] = {"target_prefixes": ["AWSInsightsIndexService"], "host_patterns": []}
-    # Else MiniStack would allow every call.
+    # Otherwise MiniStack would allow every call.
     iam_actions.SERVICE_TO_IAM_NAMESPACE[_SERVICE] = _SERVICE

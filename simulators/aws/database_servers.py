@@ -1,4 +1,4 @@
-"""A PostgreSQL behind each of RDS's instances, which saves its log and can be restored.
+"""A PostgreSQL server behind each RDS instance, which archives its WAL and can be restored.
 
 Instances are MiniStack's own records. An endpoint belongs to a name: an instance that is renamed moves to another one.
 """
@@ -39,18 +39,18 @@ def server_of(instance: Instance) -> Postgres | None:
 
 
 def start(instance: Instance, password: str) -> None:
-    """One server: the standby is a record only."""
+    """Starts one server: the standby exists only as a record."""
     server = _new(instance, user=instance["MasterUsername"], password=password)
     _begin(instance, server, server.start)
     if server.is_backed_up:
-        # RDS takes the first one when it has made the instance (user guide, "Introduction to backups").
+        # RDS makes the first backup when it has created the instance (user guide, "Introduction to backups").
         taken = rds._create_snapshot_internal(f"rds:{instance['DBInstanceIdentifier']}-first", instance)
         taken["SnapshotType"] = "automated"
 
 
 def start_restored(instance: Instance, source: Postgres, to: datetime) -> None:
     """Raises `RestoreFailed`."""
-    # RDS has the log of a moment later than `to`.
+    # RDS also has the WAL from after `to`.
     source.save_log()
     server = _new(instance, user=source.user, password=source.password)
     _begin(instance, server, lambda: server.restore(source.base, source.archive, to))
@@ -83,7 +83,7 @@ def _begin(instance: Instance, server: Postgres, begin: Callable[[], object]) ->
     _servers[instance["DbiResourceId"]] = server
     begin()
     for work in (_export_log, _save_log):
-        beside(work, instance, server)
+        run_in_background(work, instance, server)
 
 
 def move(instance: Instance) -> None:
@@ -129,7 +129,7 @@ def happened(instance: Instance, event: str, message: str) -> None:
 
 
 def stop(instance: Instance) -> None:
-    """Automated snapshots end with it."""
+    """Ends the instance's server, and deletes its automated snapshots."""
     for name, _ in _automated_snapshots(instance):
         del rds._snapshots[name]
     if (server := _servers.pop(instance["DbiResourceId"], None)) is not None:
@@ -143,7 +143,7 @@ def _automated_snapshots(instance: Instance) -> list[tuple[str, dict[str, Any]]]
     return [each for each in every if each[1]["SnapshotType"] == "automated" and each[1]["DbiResourceId"] == identity]
 
 
-def beside(work: Callable[..., None], *arguments: Any) -> None:
+def run_in_background(work: Callable[..., None], *arguments: Any) -> None:
     """Runs `work` in another thread, with this one's account and region."""
     threading.Thread(target=contextvars.copy_context().run, args=(work, *arguments), daemon=True).start()
 
@@ -238,7 +238,7 @@ def _export_log(instance: Instance, server: Postgres) -> None:
 def _save_log(instance: Instance, server: Postgres) -> None:
     written = ""
     while server_of(instance) is server and server.is_backed_up:
-        # While it restarts, nothing is saved.
+        # While the server restarts, its log cannot be saved.
         with contextlib.suppress(Exception):
             now = datetime.now(UTC)
             if server.written() != written:
@@ -289,7 +289,7 @@ def _restore(request: dict[str, Any]) -> Any:
     made = _restored_record(name, source, request)
     rds._instances[name] = made
     rds._tags[made["DBInstanceArn"]] = made["TagList"] = rds._parse_tags(request)
-    beside(_carry_out_restore, made, server, to)
+    run_in_background(_carry_out_restore, made, server, to)
     return rds._single_instance_response(
         "RestoreDBInstanceToPointInTimeResponse", "RestoreDBInstanceToPointInTimeResult", made
     )
@@ -383,7 +383,7 @@ def _automated_backups(request: dict[str, Any]) -> Any:
 
 
 def _modify(own: Callable[[dict[str, Any]], Any], refusal: Callable[[dict[str, Any]], str | None]) -> Any:
-    """ModifyDBInstance, with what MiniStack does not know."""
+    """ModifyDBInstance, with the parameters that MiniStack lacks."""
 
     def modify(request: dict[str, Any]) -> Any:
         instance = rds._resolve_instance(rds._p(request, "DBInstanceIdentifier"))
@@ -422,7 +422,7 @@ def _modify(own: Callable[[dict[str, Any]], Any], refusal: Callable[[dict[str, A
             instance["DBInstanceStatus"] = "resetting-master-credentials"
         if renamed:
             instance["DBInstanceStatus"] = "renaming"
-        beside(_carry_out, instance, renamed, managed == "true", password)
+        run_in_background(_carry_out, instance, renamed, managed == "true", password)
         return rds._single_instance_response("ModifyDBInstanceResponse", "ModifyDBInstanceResult", instance)
 
     return modify
@@ -457,7 +457,7 @@ def _delete(own: Callable[[dict[str, Any]], Any]) -> Any:
         answer = own(request)
         if instance is not None and answer[0] == 200:
             stop(instance)
-            beside(forget_password, instance)
+            run_in_background(forget_password, instance)
         return answer
 
     return delete

@@ -1,4 +1,4 @@
-"""IAM tokens in the place of passwords, as RDS checks them.
+"""IAM tokens instead of passwords, checked as by RDS.
 
 PostgreSQL asks this module by LDAP, where RDS has a PAM module: to a client, both are a password in clear over TLS. A
 token is a request of `connect` that is signed for one host, port and user, and valid for 15 minutes (RDS user guide,
@@ -40,7 +40,7 @@ def _port() -> int:
 
 
 def refusal(resource: str, user: str, token: str, *, now: datetime) -> str | None:
-    """Why it is not let in; None if it is."""
+    """The reason why a login is refused; None if it is accepted."""
     account, region, instance = _instances[resource]
     responses.set_request_account_id(account)
     responses.set_request_region(region)

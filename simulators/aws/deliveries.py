@@ -1,4 +1,4 @@
-"""What people were sent through topics: e-mails, and messages in Slack channels. The emulator writes them down."""
+"""Messages delivered to people through topics: e-mails and Slack messages. The emulator records them in a file."""
 
 import json
 import time
@@ -15,7 +15,7 @@ class DeliveredMessage:
     subject: str
     text: str
     dropped: str | None = None
-    """Why Amazon Q shows nothing in the channel."""
+    """The reason why Amazon Q shows nothing in the channel."""
     at: float = field(default_factory=time.time, compare=False)
     """When it was delivered; seconds since 1970."""
 
@@ -26,5 +26,5 @@ def write(file: Path, delivery: DeliveredMessage) -> None:
 
 
 def read(file: Path) -> list[DeliveredMessage]:
-    """All so far, the oldest first."""
+    """All recorded messages, the oldest first."""
     return [DeliveredMessage(**json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []

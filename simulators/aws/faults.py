@@ -1,6 +1,6 @@
 """Makes a resource type fail on purpose, so that a rollback can be rehearsed.
 
-The file named by `REHEARSAL_FAULTS` maps resource types to what AWS would have said; it is read at each operation.
+The file named by `REHEARSAL_FAULTS` maps resource types to AWS's error message; it is read at each operation.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""AWS Fault Injection Service: templates, and experiments on what runs here.
+"""AWS Fault Injection Service: templates, and experiments on this machine's processes.
 
 Sources: AWS FIS user guide ("Targets for AWS FIS", "AWS FIS Actions reference", "Stop conditions"), its API reference,
 and botocore's model for names and states. The reasons of failures are as people quote them, and assumed to be all.
@@ -16,7 +16,7 @@ from uuid import uuid4
 
 Undo = Callable[[], None]
 MINUTE_SECONDS = 2.0
-"""How long a minute of an experiment takes where nobody looks at alarms meanwhile."""
+"""How long a minute of an experiment takes when no alarms are evaluated meanwhile."""
 POLL_SECONDS = 0.1
 _MOST_STOP_CONDITIONS = 5
 _DURATION = re.compile(r"PT(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?")
@@ -32,16 +32,16 @@ class FisError(Exception):
 
 
 class ExperimentFailed(Exception):
-    """Why an experiment fails."""
+    """An experiment failed. The message is the reason."""
 
 
 @dataclass(frozen=True)
 class Action:
-    """What FIS can do, of its reference."""
+    """An action of FIS's reference."""
 
     resource_type: str
     takes: str
-    """What the action calls its targets."""
+    """The action's name for its targets."""
     parameters: frozenset[str]
     lasts: bool
     """Whether it has a duration; it is undone afterwards."""
@@ -67,7 +67,7 @@ _TARGET_PARAMETERS = {
 
 
 class Region(Protocol):
-    """What FIS meets in the account and region that it works in."""
+    """The account and region in which FIS works."""
 
     def find(self, role: str, target: Mapping[str, Any]) -> list[str]:
         """ARNs that the target describes, found as the role. Raises `ExperimentFailed`."""
@@ -78,11 +78,11 @@ class Region(Protocol):
         ...
 
     def trusts(self, role: str, experiment: str) -> bool:
-        """Whether the role lets FIS in for the experiment of this ARN."""
+        """Whether the role trusts FIS for the experiment of this ARN."""
         ...
 
     def firing(self, alarms: Collection[str]) -> bool:
-        """Whether one of the alarms of these ARNs is on."""
+        """Whether one of the alarms of these ARNs is in ALARM."""
         ...
 
 
@@ -91,7 +91,7 @@ class Fis:
     """One region of one account."""
 
     prefix: str
-    """How its ARNs begin: arn:aws:fis:REGION:ACCOUNT."""
+    """Prefix of its ARNs: arn:aws:fis:REGION:ACCOUNT."""
     region: Region
     minute_seconds: Callable[[], float]
     templates: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -138,7 +138,7 @@ class Fis:
         self._stopped.add(identity)
         return {"experiment": experiment}
 
-    # -- How an experiment goes
+    # -- Course of an experiment
 
     def _run(self, experiment: dict[str, Any]) -> None:
         undo: list[Undo] = []
@@ -173,7 +173,7 @@ class Fis:
             undo.append(self.region.act(role, action["actionId"], arns, action.get("parameters") or {}))
 
     def _wait(self, experiment: Mapping[str, Any]) -> str | None:
-        """Until it is over. Why it was stopped before."""
+        """Waits until the experiment ends. Returns why it was stopped early, or None."""
         lasts = max(seconds_of(each, self.minute_seconds()) for each in experiment["actions"].values())
         until = time.monotonic() + lasts
         while True:
@@ -248,7 +248,7 @@ def _camel(value: Any, *, are_names: bool = False) -> Any:
 
 
 def _select(arns: Sequence[str], target: Mapping[str, Any]) -> list[str]:
-    """At random; a share is rounded down. Raises `ExperimentFailed` for nothing."""
+    """Selects targets at random; a percentage is rounded down. Raises `ExperimentFailed` if none is left."""
     match = _SELECTION.fullmatch(target["selectionMode"])
     assert match is not None, "the template was checked"
     number = int(match["number"] or 0)

@@ -45,7 +45,7 @@ _SERVICES = {
     "sns": "sns",
     "ssm": "ssm",
 }
-# AWS promises: the newest event first, log events by time, parameters and definitions by version.
+# Lists whose order AWS promises: newest event first, log events by time, parameters and definitions by version.
 _ORDERED = {
     "DescribeStackEvents", "FilterLogEvents", "GetLogEvents", "DescribeLogStreams", "GetParameterHistory",
     "ListTaskDefinitions", "DescribeScalingActivities", "ListSecretVersionIds",
@@ -56,7 +56,7 @@ _LONG = {"DescribeStackEvents", "ListStackResources", "FilterLogEvents", "GetLog
 _KEPT = 2000
 _shuffle = random.Random(14)
 _rests: OrderedDict[str, Any] = OrderedDict()
-"""What is left of a list, by its token."""
+"""Rest of a list, by its token."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _session() -> botocore.session.Session:
 
 @cache
 def lists_of(service: str) -> dict[str, _List]:
-    """By operation. Read at a service's first call: models of all of them take a third of the emulator's start."""
+    """A service's lists by operation. Read at its first call: models of all services take a third of the start-up."""
     session = _session()
     model = session.get_service_model(service)
     try:
@@ -164,7 +164,7 @@ class _Call:
 
 
 def _request(call: _Call, lists: Mapping[str, _List]) -> tuple[dict[str, Any], _List | None]:
-    """What is asked, and of which list; of none when the operation has no pages."""
+    """The request's parameters and its list; None if the operation has no pages."""
     if target := call.headers.get("x-amz-target"):
         return json.loads(call.body or b"{}"), lists.get(target.rpartition(".")[2])
     form = parse_qs(call.body.decode(errors="replace")) or call.query
@@ -176,11 +176,11 @@ def _request(call: _Call, lists: Mapping[str, _List]) -> tuple[dict[str, Any], _
 
 
 _Items = list[tuple[str, Any]]
-"""Each with the name of its list."""
+"""Items, each with the name of its list."""
 
 
 def _cut(which: _List, status: int, headers: Mapping[str, str], document: bytes, rest: _Items | None) -> bytes:
-    """The answer with the first page of the list, or of what is left of it."""
+    """The answer with the first page of the list, or of its rest."""
     size = _LONG_PAGE if which.operation in _LONG else _PAGE
     shown = _Json(which, document) if document.lstrip()[:1] == b"{" else _Xml(which, document)
     items = shown.items() if rest is None else rest
@@ -254,7 +254,7 @@ class _Xml:
 
 
 def _with_query(own: Any) -> Any:
-    """S3 counts by itself, and lists in alphabetical order."""
+    """S3 has its own counter, and lists in alphabetical order."""
 
     async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
         is_list = method == "GET" and ("list-type" in query or "versions" in query)

@@ -10,8 +10,8 @@ from ministack import app
 
 from simulators.aws.resource_type import remember_the_loop
 
-_PATIENT = {"DescribeStacks", "DescribeChangeSet"}
-# A stack in review has only a change set, and waits only for its caller.
+_POLLED = {"DescribeStacks", "DescribeChangeSet"}
+# REVIEW_IN_PROGRESS waits for the caller, not for CloudFormation.
 _BUSY = re.compile(rb"(?<!REVIEW)_IN_PROGRESS</(Stack)?Status>|_PENDING</Status>")
 _LONGEST_SECONDS = 20.0
 
@@ -23,9 +23,9 @@ def install() -> None:
         remember_the_loop()
         answer = await own(method, path, headers, body, query)
         request = parse_qs(body.decode(errors="replace"))
-        # Other clients have their own pace: a person's progress, ours.
+        # Only the CLI waits: `./infra` and the rehearsal show progress at their own intervals.
         is_cli = "aws-sdk-js" in headers.get("user-agent", "")
-        if not is_cli or request.get("Action", [""])[0] not in _PATIENT or "StackName" not in request:
+        if not is_cli or request.get("Action", [""])[0] not in _POLLED or "StackName" not in request:
             return answer
         give_up = time.monotonic() + _LONGEST_SECONDS
         while time.monotonic() < give_up and _BUSY.search(answer[2]):

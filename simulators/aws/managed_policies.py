@@ -30,7 +30,7 @@ _POLICIES: Mapping[str, list[dict[str, Any]]] = {
         },
         {"Action": "elasticloadbalancing:ModifyRule", "Resource": f"{_BALANCING}:listener-rule/app/*/*/*/*"},
     ],
-    # Of both, what is about RDS instances.
+    # Only the statements about RDS instances of the next two policies.
     "service-role/AWSBackupServiceRolePolicyForBackup": [
         {
             "Action": [

@@ -1,4 +1,4 @@
-"""Starts the emulator as a process of its own, and always ends it with everything that it started."""
+"""Starts the emulator as a separate process, and always ends it with everything that it started."""
 
 import json
 import os
@@ -25,13 +25,13 @@ from simulators.aws import (
     THROTTLED,
 )
 from simulators.aws.conditions import WITHOUT, Condition
-from simulators.guardian import end_tree
 from simulators.ports import free_port
 from simulators.redis.authority import Authority
+from simulators.supervisor import end_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 60
-# Of ECS's bake time, which is a quarter of an hour in production.
+# Real seconds that a minute of ECS's bake time takes; production bakes for a quarter of an hour.
 _MINUTE_SECONDS = 0.02
 
 
@@ -43,21 +43,21 @@ class EmulatorError(Exception):
 class Emulator:
     url: str
     faults: Path
-    """Resource types written here fail at their next update; see `simulators.aws.faults`."""
+    """File with resource types that fail at their next update; see `simulators.aws.faults`."""
     images: Path
-    """What was pushed; see `simulators.aws.ecs`."""
+    """Folder of pushed images; see `simulators.aws.ecs`."""
     balancer: Path
-    """Where users reach the load balancer, as JSON: address, port."""
+    """File with the load balancer's address and port for users, as JSON."""
     deliveries: Path
-    """E-mails and Slack messages; see `simulators.aws.deliveries`."""
+    """File of e-mails and Slack messages; see `simulators.aws.deliveries`."""
     throttled: Path
-    """Folder; a file in it with the name of a service makes it throttle every call."""
+    """Folder; a file in it named after a service makes that service throttle every call."""
     console: Path
-    """Folder with a file for each thing that a person has done in the console; see `simulators.aws.CONSOLE`."""
+    """Folder with a file for each action of a person in the console; see `simulators.aws.CONSOLE`."""
     live: Path
-    """Once it exists, CloudWatch evaluates alarms; see `simulators.aws.cloudwatch.live`."""
+    """File whose existence makes CloudWatch evaluate alarms; see `simulators.aws.cloudwatch.live`."""
 
-    def entrance(self) -> tuple[str, int]:
+    def load_balancer(self) -> tuple[str, int]:
         """Address and port of the load balancer for users, once there is one."""
         where = json.loads(self.balancer.read_text())
         return where["address"], where["port"]
@@ -73,12 +73,12 @@ def emulator(
     without: Collection[Condition] = (),
     internet: str | None = None,
 ) -> Iterator[Emulator]:
-    """An emulator with nothing in it, on a free port of 127.0.0.1. All of its state ends with the block.
+    """An empty emulator on a free port of 127.0.0.1. Its state is deleted at the end of the block.
 
-    `cloudflare` is the base URL of the API that our Lambda functions speak to, and that ACM looks names up by;
-    `upstash` is the same of Upstash's. `authority` is who they trust, and who signs the certificates of the Redis
-    servers in the account. Every condition of a real account holds but those in `without`. `internet` is the URL of a
-    proxy through which functions reach public names; an account that has it can be made to live (`Emulator.live`).
+    `cloudflare` is the base URL of Cloudflare's API, for Lambda functions and ACM's DNS lookups; `upstash` is that of
+    Upstash's API. `authority` is the CA that functions trust and that signs the certificates of the account's Redis
+    servers. Every condition of a real account holds except those in `without`. `internet` is the URL of a proxy through
+    which functions reach public names; without it, `Emulator.live` has no effect.
     """
     port = free_port()
     log_path = workspace / "emulator.log"
@@ -99,10 +99,10 @@ def emulator(
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
-        # Where CDK's own Node.js handlers find the AWS SDK that the real runtime brings along.
+        # CDK's own Node.js handlers need the AWS SDK, which Lambda's runtime includes.
         "NODE_PATH": str(ROOT / "node_modules"),
         FAULTS: str(running.faults),
-        # In the process that runs the functions, not in any template.
+        # Variables of the process that runs the functions; no template has them.
         "CLOUDFLARE_BASE_URL": cloudflare,
         "UPSTASH_BASE_URL": upstash,
         "SSL_CERT_FILE": str(trusted),
@@ -131,7 +131,7 @@ def emulator(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            # A Ctrl-C is for us; we end the emulator when we have finished with it.
+            # Ctrl-C must not reach the emulator: we end it after our own clean-up.
             start_new_session=True,
         )
         try:

@@ -31,7 +31,7 @@ class _Quota:
     name: str
     new_account: float
     default: float
-    """AWS's own, which an account gets with time."""
+    """AWS's default quota, which an account gets in time."""
 
 
 _QUOTAS = {

@@ -22,25 +22,25 @@ _loop: list[asyncio.AbstractEventLoop] = []
 
 @dataclass(frozen=True)
 class Provisioned:
-    """What `Ref` and `Fn::GetAtt` give."""
+    """Values of `Ref` and `Fn::GetAtt`."""
 
     physical_id: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ResourceRefused(Exception):
-    """What AWS would not have done either, in the words of its own error."""
+    """AWS would refuse this, too. The message is AWS's error."""
 
 
 class ResourceType(Protocol):
-    """A type works as CloudFormation's own providers do: by calling the service's API."""
+    """A simulated type. Like CloudFormation's providers, it calls the service's API."""
 
     name: str
 
     def create(self, properties: Properties) -> Provisioned: ...
 
     def update(self, physical_id: str, old: Properties, new: Properties) -> Provisioned:
-        """Another physical id than the given one means a replacement; the old one is deleted afterwards."""
+        """Updates the resource. Another physical id means a replacement; the old resource is deleted afterwards."""
         ...
 
     def delete(self, physical_id: str, properties: Properties) -> None: ...
@@ -70,7 +70,7 @@ def tags_of(kind: str, properties: Properties) -> list[dict[str, Any]]:
 
 
 def changed(old: Properties, new: Properties) -> bool:
-    """Whether anything but the tags is another."""
+    """Whether anything but the tags changes."""
     return any(old.get(key) != new.get(key) for key in {*old, *new} - {"Tags"})
 
 
@@ -120,8 +120,8 @@ def complete(name: str, afterwards: Callable[[str, dict[str, Any]], None]) -> No
     own = extend(name, create=create, update=update)
 
 
-def run_beside_the_loop() -> None:
-    """Runs our types on threads of their own: they call the emulator back, and would wait for themselves otherwise.
+def run_types_on_threads() -> None:
+    """Runs our types on separate threads: they call the emulator, and would deadlock on its event loop.
 
     MiniStack's own types stay on its event loop, one after the other, as they are not made for threads.
     """

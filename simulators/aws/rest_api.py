@@ -1,4 +1,4 @@
-"""Services with a REST API of which MiniStack has nothing."""
+"""Services with a REST API that MiniStack lacks."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""RotateSecret asks the rotation function in four steps, as Secrets Manager does; MiniStack promotes a copy at once.
+"""RotateSecret invokes the rotation function in four steps, as Secrets Manager does; MiniStack promotes a copy at once.
 
 A version begins without a value, and GetSecretValue does not find it (API Reference, RotateSecret: "empty version").
 """
@@ -46,7 +46,7 @@ def _rotate(request: dict[str, Any]) -> Any:
     version = request.get("ClientRequestToken") or str(uuid.uuid4())
     _begin(secret, version)
     arguments = (function, secret["ARN"], version)
-    # The steps ask this emulator back, which answers this request first.
+    # The steps call this emulator, which first has to answer this request.
     threading.Thread(target=contextvars.copy_context().run, args=(_steps, *arguments), daemon=True).start()
     return json_response({"ARN": secret["ARN"], "Name": secret["Name"], "VersionId": version})
 

@@ -1,4 +1,4 @@
-"""What ECR says of an image's vulnerabilities: by its own scanner, or by Inspector, which is enhanced scanning."""
+"""ECR's scan findings of an image: by its own scanner, or by Inspector (enhanced scanning)."""
 
 import json
 from typing import Any
@@ -32,7 +32,7 @@ def install() -> None:
 
 
 def _findings(request: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
-    """The manifest of a rehearsal's image brings its result along."""
+    """The scan's result, which is in the manifest of a rehearsal's image."""
     image = ecr._find_image(request["repositoryName"], request["imageId"])
     if not image:
         wrong = {"__type": "ImageNotFoundException", "message": "The image does not exist in the repository"}

@@ -1,4 +1,4 @@
-"""The roles that AWS's services make for themselves, on first use, and find too late."""
+"""Service-linked roles, which AWS's services create on first use, too late for that first call."""
 
 from typing import Any
 

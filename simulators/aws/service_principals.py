@@ -1,7 +1,7 @@
-"""What AWS's services may do: their calls are tried against the policies of topics, keys, functions, buckets and log
-groups, and against the trust policies of the roles that they act as.
+"""Authorizes calls of AWS services: evaluates the policies of topics, keys, functions, buckets and log groups, and the
+trust policies of the roles that the services assume.
 
-Nobody sees most of these calls denied: the message is lost. So the emulator drops it, too, and records the denial.
+AWS reports most of these denials nowhere: the message is lost. So the emulator drops it, too, and records the denial.
 Which condition keys a service sends is documented with the service; the sources are at `_PUBLISHERS`.
 """
 
@@ -23,7 +23,7 @@ Context = Mapping[str, str]
 
 @dataclass(frozen=True)
 class _Service:
-    """A service that publishes: what it says about the source to a topic, and to the key of an encrypted one."""
+    """A service that publishes, with the condition keys that it sends to a topic and to an encrypted topic's key."""
 
     principal: str
     to_topic: Callable[[str], Context]
@@ -177,7 +177,7 @@ def may_rotate(function: str) -> str | None:
 
 
 def _calls(kind: str, source: str, properties: Mapping[str, Any]) -> Iterator[bool]:
-    """Tries what a resource will once make its service do."""
+    """Tries the calls that a resource will later make its service do."""
     account = f":{get_account_id()}:"
     for each in _texts(properties):
         if each.startswith("arn:aws:sns:") and account in each and kind in _PUBLISHERS:

@@ -19,7 +19,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def install(folder: Path) -> None:
-    """Into a folder for PATH: `aws`, and its plugin, which only has to be there."""
+    """Writes `aws` and its plugin into a folder for PATH. The plugin only has to exist."""
     folder.mkdir(exist_ok=True)
     for name in ("aws", "session-manager-plugin"):
         program = folder / name

@@ -1,4 +1,4 @@
-"""Updates that CloudFormation refuses and MiniStack lets through, or that replace where MiniStack changes in place.
+"""Updates that CloudFormation refuses and MiniStack accepts, or that replace where MiniStack changes in place.
 
 Which properties replace is in AWS's provider schemas, as cfn-lint ships them.
 """

@@ -12,7 +12,7 @@ from simulators.aws import THROTTLED
 from simulators.aws.conditions import Condition, is_on
 from simulators.aws.resource_type import OWN
 
-# One in so many; AWS's share depends on what else the account does.
+# One of this many calls; AWS's share depends on what else the account does.
 _ONE_IN = 150
 _QUERY = {"cloudformation", "elasticache", "elasticloadbalancing", "iam", "rds", "sns", "sts"}
 _JSON = {"application-autoscaling", "dynamodb", "ecr", "ecs", "events", "kms", "logs", "secretsmanager", "ssm"}

@@ -10,8 +10,8 @@ from ministack.services import ecs, secretsmanager
 
 
 def install() -> None:
-    """As in the example of DescribeSecret (API Reference): "LastChangedDate": 1523477145.729; and as Task.CreatedAt has
-    "seconds and milliseconds" (AWS SDK for .NET).
+    """Dates records to the millisecond, as in the example of DescribeSecret ("LastChangedDate": 1523477145.729)
+    and in Task.CreatedAt ("seconds and milliseconds", AWS SDK for .NET).
     """
     # MiniStack writes int(time.time()) in each operation, so only the name `int` is common to all of them.
     secretsmanager.int = _milliseconds

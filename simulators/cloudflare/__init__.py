@@ -1,1 +1,1 @@
-"""A simulator of Cloudflare: as much of its API, and of its rules, as a product's edge needs."""
+"""A simulator of Cloudflare: the parts of its API and rules that a product's edge needs."""

@@ -22,7 +22,7 @@ _TOKEN = re.compile(
 
 
 def cache_settings(zone: Zone, host: str, path: str) -> dict[str, Any]:
-    """Empty where no rule matches."""
+    """The combined settings for one URL; empty if no rule matches."""
     found: dict[str, Any] = {}
     for rule in zone.rulesets.get(CACHE, {"rules": []})["rules"]:
         if rule["enabled"] and matches(rule["expression"], host, path):

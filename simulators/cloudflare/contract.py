@@ -52,12 +52,12 @@ class _Operation:
 
 @dataclass
 class Contract:
-    """Asks nobody, needs no network."""
+    """Checks requests against the SDK's types, without network."""
 
     _validators: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def violations(self, method: str, path: str, query: typing.Mapping[str, str], body: Any) -> list[str]:
-        """What is wrong with one request, path without the API's base; empty when nothing is."""
+        """Violations of one request, with the path without the API's base; empty if it is valid."""
         operation = _find(method, path)
         if operation is None:
             return [f"no operation {method} {path}"]
@@ -115,10 +115,10 @@ def _schema_of(operation: _Operation) -> tuple[set[str], Any]:
         return aliases | query, None
     definitions: dict[str, Any] = {}
     if isinstance(body, str) and body not in _hints(declared):
-        # A form: what is in it is named by its type alone; files are files.
+        # A multipart form: only the type names its fields.
         inside = {name for name in _hints(declared) if not name.endswith("_id")} - query - {"files"}
         schemas = [_object(declared, definitions, only=inside)]
-    elif isinstance(body, str):  # the body is one parameter, not an object of them
+    elif isinstance(body, str):  # The body is one parameter, not an object of parameters.
         schemas = [_schema(_hints(declared)[body], definitions)]
     else:
         schemas = [_object(each, definitions, only=body) for each in _variants(declared)]
@@ -213,11 +213,11 @@ def _schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     if te.is_typeddict(hint):
         name = f"{hint.__module__}.{hint.__qualname__}".replace(".", "_")
         if name not in definitions:
-            definitions[name] = {}  # it may contain itself
+            definitions[name] = {}  # The type may be recursive.
             definitions[name] = _object(hint, definitions)
         return {"$ref": f"#/$defs/{name}"}
     if origin is dict or getattr(origin, "__name__", "") in ("Mapping", "dict"):
         return {"type": "object", "additionalProperties": _schema(arguments[1], definitions)}
     if getattr(origin, "__name__", "") in ("list", "tuple", "Iterable", "Sequence", "SequenceNotStr", "List"):
         return {"type": "array", "items": _schema(arguments[0], definitions)}
-    raise TypeError(f"the SDK has a type that nobody has thought of: {hint}")
+    raise TypeError(f"the SDK has a type that this contract does not know: {hint}")

@@ -1,4 +1,4 @@
-"""One edge location's cache of a zone, as its cache rules and purges have it."""
+"""Cache of a zone in one edge location, which follows its cache rules and purges."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -15,13 +15,13 @@ from simulators.cloudflare.world import Zone
 class _Stored:
     until: float
     purges: int
-    """How many prefixes had been purged when the origin was asked."""
+    """Number of purged prefixes at the time of the request to the origin."""
     answer: httpx.Response
 
 
 @dataclass
 class EdgeCache:
-    """Keeps what has status 200."""
+    """Caches responses with status 200."""
 
     zone: Zone
     _stored: dict[str, _Stored] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class EdgeCache:
     def answer(
         self, settings: Mapping[str, Any], url: str, query: str, fetch: Callable[[], httpx.Response]
     ) -> httpx.Response:
-        """`settings` are those of cache rules; `url` is a host and a path; `fetch` asks the origin."""
+        """`settings` are those of cache rules; `url` is a host and a path; `fetch` requests the origin."""
         if not settings.get("cache"):
             return fetch()
         ignores_query = settings.get("cache_key", {}).get("custom_key", {}).get("query_string") == {"exclude": STAR}

@@ -26,7 +26,7 @@ _SYNONYMS = {"==": "eq", "!=": "ne", "&&": "and", "||": "or", "!": "not"}
 
 
 class NotUnderstood(Exception):
-    """The expression uses something that is not carried out here; the message says what."""
+    """The expression uses something that is not implemented here; the message names it."""
 
 
 @dataclass(frozen=True)

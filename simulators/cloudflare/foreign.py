@@ -30,7 +30,7 @@ def settle(world: World) -> None:
 
 
 def run_owasp(zone: Zone) -> None:
-    """The environment that decides for the zone does it for all."""
+    """The environment that owns the zone's settings declares them for all."""
     owasp = {"id": "4814384a9e5d4991b9815dcfc25d2f1f"}
     rule = {"expression": "true", "action": "execute", "action_parameters": owasp, "description": "OWASP, for all"}
     phase = "http_request_firewall_managed"
@@ -49,7 +49,7 @@ def _rules(zone: Zone, phase: str, action: str, parameters: list[dict[str, Any] 
 
 
 def foreign_objects(world: World, *, owner: str) -> dict[str, Any]:
-    """Everything that is not the owner's, in order, whole."""
+    """All objects of others, complete and in order."""
     mine = f"{owner}."
     zone = world.zones[0]
     return copy.deepcopy(

@@ -20,12 +20,12 @@ class ApiCall:
 
     @property
     def is_write(self) -> bool:
-        # GraphQL Analytics is asked by POST, and has queries only.
+        # GraphQL Analytics uses POST, but only for queries.
         return self.method != "GET" and self.path != "/graphql"
 
 
 class ApiProblem(Exception):
-    """What Cloudflare says no with."""
+    """An error of Cloudflare's API."""
 
     def __init__(self, status: int, code: int, message: str, *, pointer: str = "") -> None:
         super().__init__(message)

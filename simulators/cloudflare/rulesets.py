@@ -43,7 +43,7 @@ def entrypoint(zone: Zone, phase: str) -> dict[str, Any]:
 
 
 def replace(zone: Zone, phase: str, rules: list[dict[str, Any]]) -> dict[str, Any]:
-    """Everybody's rules, by these. Here because Cloudflare has it; nothing of ours may ever call it."""
+    """Replaces all rules, including others'. Cloudflare offers this call; our code must never use it."""
     zone.rulesets.pop(phase, None)
     return create(zone, {"name": "default", "kind": "zone", "phase": phase, "rules": rules})
 

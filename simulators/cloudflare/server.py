@@ -1,4 +1,4 @@
-"""The simulator behind a real HTTP server, on 127.0.0.1; and in process, where a test has no use for sockets."""
+"""The simulator behind a real HTTP server on 127.0.0.1, or in process for tests without sockets."""
 
 import email
 import json
@@ -17,7 +17,7 @@ from simulators.http_server import send, serving
 
 _BASE = "/client/v4"
 Intercept = Callable[[BaseHTTPRequestHandler, ApiCall], bool]
-"""Given each request before it is answered; True when it has answered, or spoiled, it itself."""
+"""Called with each request before it is answered; returns True if it has answered, or failed, the request itself."""
 
 
 def in_process(simulator: CloudflareSimulator) -> httpx.Client:
@@ -47,7 +47,7 @@ def served(simulator: CloudflareSimulator, *, intercept: Intercept | None = None
 
 
 def resolve(world: World, name: str) -> dict[str, Any]:
-    """What the world's name servers say, in the form of DNS over HTTPS. A proxied record shows nobody its content."""
+    """Answer of the simulated name servers, in the form of DNS over HTTPS. It hides proxied records' content."""
     found = [
         {"name": name, "type": 5, "data": record["content"]}
         for zone in world.zones
@@ -75,7 +75,7 @@ def _is_form(headers: Any) -> bool:
 
 
 def _form(content_type: str, content: bytes) -> tuple[dict[str, Any], dict[str, str]]:
-    """(its parts of JSON, its files) by name."""
+    """(JSON parts, files) of a multipart form, by name."""
     message = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + content)
     body, files = {}, {}
     for part in message.get_payload():

@@ -30,7 +30,7 @@ def read(zone: Zone, name: str) -> dict[str, Any]:
 
 
 def delete(zone: Zone, name: str) -> dict[str, Any]:
-    """Back to never set. Only settings of the cache can be deleted."""
+    """Deletes a setting, as if it was never set. Only cache settings can be deleted."""
     read(zone, name)
     del zone.settings[name]
     return {"id": name, "editable": True}
@@ -48,7 +48,7 @@ def write(zone: Zone, name: str, value: Any) -> dict[str, Any]:
 
 
 def write_bots(zone: Zone, body: dict[str, Any]) -> dict[str, Any]:
-    """Merged: what is not named stays."""
+    """Merges the given values; others stay."""
     if any(key.startswith("sbfm_") for key in body) and not zone.plan.super_bot_fight_mode:
         raise ApiProblem(400, 1000, "not entitled to Super Bot Fight Mode")
     if "sbfm_likely_automated" in body and not zone.plan.acts_on_likely_bots:
@@ -60,7 +60,7 @@ def write_bots(zone: Zone, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_connectors(zone: Zone, body: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Everybody's entries, by these."""
+    """Replaces all entries, including others'."""
     if len(body) > zone.plan.connectors:
         raise ApiProblem(400, 10010, "too many rules")
     for entry in body:

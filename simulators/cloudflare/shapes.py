@@ -148,7 +148,7 @@ _TYPES = {
 
 
 def strangers(kind: str, shown: Mapping[str, Any]) -> list[str]:
-    """What an object has that no recorded one of its kind has: a field, or a field of another type."""
+    """Fields of an object that no recorded object of its kind has, or has with another type."""
     known = SHAPES[kind]
     return [
         f"{kind}.{name}: {_TYPES[type(value)]}"

@@ -1,7 +1,7 @@
-"""Cloudflare's API with a memory: it keeps what is written, and refuses what Cloudflare refuses.
+"""Stateful simulator of Cloudflare's API: it stores what is written, and refuses what Cloudflare refuses.
 
-Behaviour is from shared facts and Cloudflare's documentation; what nobody could verify without an account is on
-docs/unverified-on-live.md. Every request is checked against the contract of the SDK first.
+Its behaviour follows Cloudflare's documentation; docs/unverified-on-live.md lists what needs an account to verify.
+Every request is first checked against the SDK's types.
 """
 
 import copy
@@ -57,7 +57,7 @@ class CloudflareSimulator:
     violations: list[str] = field(default_factory=list)
     now: Callable[[], float] = time.monotonic
     lag: float = 0.0
-    """Seconds for which a read still shows what was there before a write."""
+    """Seconds for which reads still return the state before a write."""
     allowed: float = REQUESTS
     """Requests in any five minutes."""
     _before: list[tuple[float, World]] = field(default_factory=list)
@@ -109,7 +109,7 @@ class CloudflareSimulator:
         raise ApiProblem(404, 7003, f"Could not route to {call.path}, perhaps your object identifier is invalid?")
 
     def _world_for(self, call: ApiCall) -> World:
-        """The world itself for a write; for a read, as it was `lag` seconds ago."""
+        """The current world for a write; for a read, the world of `lag` seconds ago."""
         if not self.lag:
             return self.world
         if call.is_write:

@@ -142,7 +142,7 @@ NOT_FOR_ACCOUNTS = re.compile(r"/(tiered_caching|tiered_cache_smart_topology_ena
 # By the last part of the path (the API's reference, "List Zones" and "List DNS Records"); 100 elsewhere.
 LONGEST_PAGES: Mapping[str, int] = MappingProxyType({"zones": 50, "dns_records": 5_000_000})
 
-# Of each user, for all tokens together (docs/fundamentals/api/reference/limits.mdx).
+# Limit of each user, for all tokens together (docs/fundamentals/api/reference/limits.mdx).
 REQUESTS, WINDOW_SECONDS = 1200, 300
 
 # Codes that no live test of @distilled.cloud/cloudflare has met, and where they are from.

@@ -1,4 +1,4 @@
-"""A Worker's own code, run by Node.js as Cloudflare would run it."""
+"""Runs a Worker's code in Node.js as Cloudflare would."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def bindings_of(script: Mapping[str, Any]) -> dict[str, str]:
 
 
 def script_at(zone: Zone, host: str, path: str) -> str | None:
-    """Name of what runs before the origin. The most specific pattern wins (cloudflare-docs, routing/routes.mdx)."""
+    """The script that runs before the origin. The most specific pattern wins (cloudflare-docs, routing/routes.mdx)."""
     url = f"{host}{path}"
     matching = [
         each

@@ -27,7 +27,7 @@ globalThis.fetch = async (input, init = {}) => {
   })
 }
 
-// Of a visitor's own request, which a Worker may hand on as it is.
+// A Worker may also pass the visitor's own Request to fetch().
 async function plain(request) {
   const { url, method, headers } = request
   return { url, method, headers, body: ['GET', 'HEAD'].includes(method) ? undefined : await request.arrayBuffer() }

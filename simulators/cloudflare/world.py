@@ -1,4 +1,4 @@
-"""Everything that one Cloudflare user can see."""
+"""The state of one Cloudflare user's zones and account."""
 
 import copy
 import time
@@ -57,7 +57,7 @@ class Zone:
     status: str = "active"
     paused: bool = False
     kind: str = "full"
-    """Or "partial": its name servers are elsewhere."""
+    """`full`, or `partial` if its name servers are elsewhere."""
     account: str = field(default_factory=identity)
     id: str = field(default_factory=identity)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -65,17 +65,17 @@ class Zone:
     """Rulesets by phase."""
     settings: dict[str, Any] = field(default_factory=lambda: copy.deepcopy(_SETTINGS))
     locked: set[str] = field(default_factory=set)
-    """Settings that the plan does not let anybody change."""
+    """Settings that cannot be changed on the plan."""
     bots: dict[str, Any] = field(default_factory=dict)
     routes: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Routes to Workers, by id."""
     traffic: SampledTraffic = field(default_factory=SampledTraffic)
-    """What the edge has seen."""
+    """Requests and events at the edge."""
     connectors: list[dict[str, Any]] = field(default_factory=list)
     purged: list[str] = field(default_factory=list)
-    """Prefixes that were taken out of the cache."""
+    """Purged prefixes."""
     purges: list[float] = field(default_factory=list)
-    """When there were requests for that, by `World.now`."""
+    """Times of purge requests, by `World.now`."""
     edge_certificate: str = "active"
     """Status of the universal certificate: `initializing` or `pending_validation` for up to a day in a new zone."""
     client_certificates: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -49,7 +49,7 @@ class Environment:
 @dataclass
 class Repository:
     subject: str
-    """What its tokens begin with, after `repo:`."""
+    """Beginning of its tokens' subject, after `repo:`."""
     claims: list[str] | None = None
     """Claims of a customized subject; None for GitHub's default."""
     is_private: bool = False
@@ -76,7 +76,7 @@ class GitHub:
     """Tokens that may write."""
     readers: set[str] = field(default_factory=set)
     trouble: list[Answer] = field(default_factory=list)
-    """The next answers, instead of what would be answered."""
+    """The next answers, which override the real ones."""
     writes: list[tuple[str, str]] = field(default_factory=list)
     """Method and path of each request that was no GET, the refused ones included."""
 
@@ -98,7 +98,7 @@ class GitHub:
             where = target.replace(found[1], self.moved[found[1]], 1)
             return Answer(301 if method == "GET" else 307, {"message": "Moved Permanently"}, {"Location": where})
         repository = next((each for name, each in self.repositories.items() if name.lower() == found[1].lower()), None)
-        # What a token may not see is not there.
+        # GitHub answers 404 for anything that the token may not see.
         if repository is None or (repository.is_private and not token):
             return _error(404, "Not Found")
         if method != "GET" and token not in self.writers:
@@ -230,7 +230,7 @@ def _shown(name: str, environment: Environment) -> dict[str, Any]:
 
 
 def _page(key: str, items: list[dict[str, Any]], kind: str, query: Mapping[str, str]) -> Answer:
-    """At most thirty variables a page, of everything else a hundred; ten and thirty where none is asked for."""
+    """A page of items: at most 30 variables or 100 of anything else; 10 and 30 without `per_page`."""
     most, usual = (30, 10) if kind == "variables" else (100, 30)
     size, number = min(int(query.get("per_page", usual)), most), int(query.get("page", 1))
     return Answer(200, {"total_count": len(items), key: items[size * (number - 1) : size * number]})

@@ -1,6 +1,6 @@
 """PagerDuty's Events API v2: events of one integration, and the incidents that they open and resolve.
 
-By PagerDuty/api-schema, reference/events-v2/openapiv3.json, and the answers of its documentation.
+Source: PagerDuty/api-schema, reference/events-v2/openapiv3.json, and the example responses of its documentation.
 """
 
 import json
@@ -15,7 +15,7 @@ from simulators.http_server import send, serving
 
 ROUTING_KEY = "rehearsedpagerdutyroutingkey0000"
 _SEVERITIES = ("critical", "error", "warning", "info")
-_KEY_LETTERS = 255
+_LONGEST_KEY = 255
 
 
 @dataclass
@@ -35,7 +35,7 @@ class PagerDuty:
     incidents: dict[str, list[Incident]] = field(default_factory=dict)
     """Incidents by dedup key, the newest last."""
     trouble: list[int] = field(default_factory=list)
-    """Statuses of the next answers, instead of what would be answered."""
+    """HTTP statuses of the next answers, which override the real ones."""
 
     def answer(self, path: str, content: bytes) -> tuple[int, Any]:
         if self.trouble:
@@ -72,7 +72,7 @@ def _errors(event: Mapping[str, Any]) -> Iterator[str]:
         yield "'routing_key' is invalid"
     if event.get("event_action") not in ("trigger", "acknowledge", "resolve"):
         yield "'event_action' is invalid"
-    if len(event.get("dedup_key", "")) > _KEY_LETTERS:
+    if len(event.get("dedup_key", "")) > _LONGEST_KEY:
         yield "'dedup_key' is too long"
     if event.get("event_action") != "trigger":
         if not event.get("dedup_key"):
@@ -92,7 +92,7 @@ def _refused(*errors: str) -> tuple[int, Any]:
 
 @contextmanager
 def served(pagerduty: PagerDuty) -> Iterator[str]:
-    """The URL to enqueue events at, for as long as the block."""
+    """Yields the URL that takes events for the duration of the block."""
 
     def respond(handler: BaseHTTPRequestHandler, content: bytes) -> None:
         status, body = pagerduty.answer(handler.path, content)

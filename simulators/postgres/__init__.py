@@ -1,1 +1,1 @@
-"""PostgreSQL as RDS runs it: real servers with TLS, a master who is no superuser, and an archive of their log."""
+"""PostgreSQL as RDS runs it: real servers with TLS, a master who is no superuser, and a WAL archive."""

@@ -15,7 +15,7 @@ _NAME = "blue_green"
 _CAUGHT_UP_SECONDS = 30.0
 _SEQUENCES = """
 select format('%I.%I', schemaname, sequencename), last_value from pg_sequences where last_value is not null"""
-# What replication does not carry over.
+# Objects that replication does not copy.
 _DEFINITIONS = """
 select md5(coalesce(string_agg(line, ' ' order by line), '')) from (
   select format('%s %s %s', a.attrelid::regclass, a.attname, format_type(a.atttypid, a.atttypmod)) as line
@@ -28,7 +28,7 @@ where backend_type = 'client backend' and usename <> 'rdsadmin'"""
 
 
 def publish(blue: Postgres) -> str:
-    """The position in its log from which on a copy has to follow."""
+    """The WAL position from which a copy has to follow."""
     for name in databases(blue):
         with blue.inside(name) as connection:
             connection.execute(f"create publication {_NAME} for all tables")
@@ -68,7 +68,7 @@ def definitions(server: Postgres) -> list[str]:
 
 
 def hand_over(blue: Postgres, green: Postgres, *, seconds: float) -> None:
-    """No write is lost: `blue` takes none any more before the last one is followed. Raises `TimeoutError`."""
+    """Switches without losing a write: `green` gets the last one after `blue` is read-only. Raises `TimeoutError`."""
     blue.set_read_only(is_on=True)
     with blue.inside("postgres") as connection:
         connection.execute(_END_SESSIONS)
@@ -131,7 +131,7 @@ def _slot(connection: "psycopg.Connection[tuple[object, ...]]") -> str:
 
 
 def _writing(server: Postgres, database: str) -> "psycopg.Connection[tuple[object, ...]]":
-    """Also where sessions read only."""
+    """A connection that may write even while the server is read-only."""
     connection = server.inside(database)
     connection.execute("set default_transaction_read_only to off")
     return connection

@@ -22,7 +22,7 @@ from simulators.ports import LOOPBACK, free_port
 from simulators.redis.authority import Certificate
 
 _START_SECONDS = 30
-_OWNER = "postgres"  # Debian's user for it: PostgreSQL refuses to run as root
+_OWNER = "postgres"  # Debian's user for PostgreSQL, which refuses to run as root.
 
 
 class RestoreFailed(Exception):
@@ -61,7 +61,7 @@ class Postgres:
     """Parameters of its parameter group; read at each start."""
     is_backed_up: bool = False
     is_read_only: bool = False
-    """Default of sessions."""
+    """Whether sessions are read-only by default."""
     by_token: str = ""
     """How members of `rds_iam` are authenticated, as in pg_hba.conf; empty: by their password, like everybody."""
     backed_up_at: datetime | None = field(default=None, init=False)
@@ -74,7 +74,7 @@ class Postgres:
         self.port = self.port or free_port(self.address)
 
     def start(self) -> "Postgres":
-        """Returns once it answers. Its files lie where its own user reaches them, and go with `remove`."""
+        """Starts the server and waits until it answers. Its own user can reach its files, which `remove` deletes."""
         if self._home is None:
             self._home = _new_home()
             self._initialize(self._home)
@@ -111,7 +111,7 @@ class Postgres:
             "C.UTF-8",
         ]
         if self.is_backed_up:
-            # A segment is saved whole, however little is in it.
+            # PostgreSQL archives a whole segment, however little is in it.
             options.append("--wal-segsize=1")
         _do(home, binaries() / "initdb", *options, "--auth", "scram-sha-256", "--auth-local", "trust")
         with (data / "postgresql.conf").open("a") as file:
@@ -124,13 +124,13 @@ class Postgres:
                 **self.parameters,
                 "listen_addresses": self.address,
                 "port": self.port,
-                # Nothing here is to survive the machine.
+                # The data need not survive a crash of the machine.
                 "fsync": "off",
                 "full_page_writes": "off",
                 "max_connections": 200,
                 # In its folder, not in /dev/shm, where it would remain if the server is killed.
                 "dynamic_shared_memory_type": "mmap",
-                # As RDS has it.
+                # As in RDS.
                 "log_line_prefix": "%t:%r:%u@%d:[%p]:",
                 "log_lock_waits": "on",
             },
@@ -196,7 +196,7 @@ class Postgres:
         return until
 
     def written(self) -> str:
-        """How far its log has come: another value after each write."""
+        """Current WAL position: another value after each write."""
         with self.inside("postgres") as connection:
             (position,) = connection.execute("select pg_current_wal_insert_lsn()::text").fetchone() or (None,)
         return str(position)
@@ -238,7 +238,7 @@ class Postgres:
         return self
 
     def set_read_only(self, *, is_on: bool) -> None:
-        """At once."""
+        """Turns read-only mode on or off, without a restart."""
         assert self._home is not None
         assert self._process is not None
         self.is_read_only = is_on
@@ -276,8 +276,8 @@ class Postgres:
     def inside(
         self, database: str | None = None, *, seconds: int | None = None
     ) -> "psycopg.Connection[tuple[object, ...]]":
-        """As the superuser, over the socket: what nobody can do at RDS, for looking and for breaking. Gives up after so
-        many seconds without an answer."""
+        """Connects as the superuser over the socket, which RDS does not allow: for tests, metrics and faults. `seconds`
+        is the time-out for the connection."""
         assert self._home is not None
         return psycopg.connect(
             host=str(self._home),
@@ -305,7 +305,7 @@ class Postgres:
         }
 
     def log(self, after: int = 0) -> str:
-        """What it has written, from that byte on."""
+        """The server's log output from that byte on."""
         if self._home is None:
             return ""
         with (self._home / "log").open("rb") as file:

@@ -1,1 +1,1 @@
-"""Real Redis servers on loopback: what the rehearsed account's caches are, and what the probe's tests break."""
+"""Real Redis servers on loopback, for the rehearsed account's caches and for tests of the probe."""

@@ -1,4 +1,4 @@
-"""A certificate authority of the rehearsal's own, and certificates that are right, or wrong in one way."""
+"""The rehearsal's certificate authority, and certificates that are valid, or invalid in one way."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -35,11 +35,11 @@ class Authority:
 
     @classmethod
     def load(cls, directory: Path) -> "Authority":
-        """What `save` has left there, for another process."""
+        """Loads the authority that another process has written with `save`."""
         return cls(trustme.CA.from_pem((directory / "ca.pem").read_bytes(), (directory / "ca.key").read_bytes()))
 
     def save(self, directory: Path) -> Path:
-        """Returns the file with its certificate, for clients that are to trust it."""
+        """Writes certificate and key. Returns the certificate's file, for clients that should trust it."""
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "ca.key").write_bytes(self._ca.private_key_pem.bytes())
         return self.write(directory / "ca.pem")

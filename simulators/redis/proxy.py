@@ -22,7 +22,7 @@ def _listener(serve: Callable[[socket.socket], None]) -> Iterator[int]:
         while True:
             try:
                 connection, _ = server.accept()
-            except OSError:  # Closed: the block is over.
+            except OSError:  # Closed at the end of the block.
                 return
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=serve, args=(connection,), daemon=True).start()
@@ -43,12 +43,12 @@ class Gate:
     """A proxy in front of a server, transparent until it is set to misbehave."""
 
     server: int
-    """Port of the server that new connections are led to; those that are there stay where they are."""
+    """Port of the server for new connections; existing ones stay with theirs."""
     port: int = 0
     delay_ms: float = 0.0
-    """Every answer comes later by as much."""
+    """Seconds by which every answer is delayed."""
     drops: bool = False
-    """Connections are taken and closed, those that are there as well."""
+    """Accepts and closes all connections, existing ones included."""
 
     def open(self) -> None:
         self.delay_ms, self.drops = 0.0, False
@@ -62,7 +62,7 @@ class Gate:
             with near, contextlib.ExitStack() as stack:
                 try:
                     far = stack.enter_context(socket.create_connection((LOOPBACK, gate.server)))
-                except OSError:  # As a load balancer in front of nobody.
+                except OSError:  # No server: a load balancer closes the connection, too.
                     return
                 far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(target=gate._pump, args=(near, far), daemon=True).start()
@@ -72,7 +72,7 @@ class Gate:
             yield gate
 
     def _pump(self, source: socket.socket, sink: socket.socket, *, delays: bool = False) -> None:
-        """Delays are of a long way, and not of a narrow one: what comes together arrives together."""
+        """Simulates latency, not limited bandwidth: data that arrives together is passed on together."""
         under_way: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
 
         def receive() -> None:
@@ -137,7 +137,7 @@ def _reply(source: BinaryIO) -> bytes:
 
 @contextmanager
 def silent() -> Iterator[int]:
-    """Accepts, reads, and never says a word."""
+    """Accepts connections and reads, but never answers."""
 
     def serve(connection: socket.socket) -> None:
         with connection:
@@ -150,7 +150,7 @@ def silent() -> Iterator[int]:
 
 @contextmanager
 def hangs_up() -> Iterator[int]:
-    """Takes a connection, and closes it at the first word."""
+    """Accepts a connection, and closes it at the first command."""
 
     def serve(connection: socket.socket) -> None:
         with connection:

@@ -1,4 +1,4 @@
-"""redis-server as a child of ours, in each of the shapes that `REDIS_URL` can name."""
+"""redis-server as a child process, in each form that `REDIS_URL` can name."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ class RedisMissing(Exception):
 
 @dataclass
 class Server:
-    """One process. `password` is that of the user `default`; None lets everybody in."""
+    """One process. `password` is that of the user `default`; with None, no password is required."""
 
     directory: Path
     address: str = LOOPBACK
@@ -132,14 +132,14 @@ class Server:
         os.kill(self._process.pid, number)
 
     def freeze(self) -> None:
-        """Its socket still accepts; nothing is ever answered."""
+        """Suspends the server: its socket still accepts, but nothing is answered."""
         self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         self.signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """Kills the server without a farewell, like a lost machine."""
+        """Kills the server with SIGKILL, like a lost machine."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
@@ -147,7 +147,7 @@ class Server:
 
 @contextmanager
 def running(*servers: Server) -> Iterator[None]:
-    """Started in order, and gone with the block."""
+    """Starts the servers in order, and ends them with the block."""
     with ExitStack() as stack:
         for server in servers:
             stack.callback(server.kill)
@@ -165,7 +165,7 @@ class Sentinels:
 
     @property
     def primary(self) -> Server:
-        """The data node that is the master now."""
+        """The data node that is currently the master."""
         return next(each for each in self.data if _role(each) == "master")
 
 
@@ -263,7 +263,7 @@ def _knows(sentinel: Server, replicas: int) -> bool:
 
 
 def until(holds: Callable[[], bool], what: str, *, seconds: float = _START_SECONDS) -> None:
-    """Returns when it holds. Raises `RuntimeError`; that Redis does not answer is no answer yet."""
+    """Waits until the condition holds, also while Redis does not answer. Raises `RuntimeError`."""
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
         try:

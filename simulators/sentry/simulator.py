@@ -1,4 +1,4 @@
-"""Sentry's API for releases. It refuses what the vendor's command line refuses or is refused."""
+"""Sentry's API for releases. It refuses what sentry-cli refuses, or what Sentry refuses to it."""
 
 import json
 import re

@@ -1,1 +1,1 @@
-"""Upstash, simulated: an account with databases of others in it, whose own databases are real Redis servers."""
+"""Upstash, simulated: an account that already has databases of others; new databases are real Redis servers."""

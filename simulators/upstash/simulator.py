@@ -21,7 +21,7 @@ REGIONS = frozenset((
 
 
 def somebody_elses() -> dict[str, Any]:
-    """A database that was there before us, and is to be there after us."""
+    """A foreign database, which must survive the rehearsal."""
     return {
         "database_id": "d0-not-touch",
         "database_name": "somebody-elses",
@@ -38,7 +38,7 @@ def somebody_elses() -> dict[str, Any]:
 
 
 Start = Callable[[str, str], tuple[str, int]]
-"""Given name and password of a new database; returns host and port of its server."""
+"""Called with name and password of a new database; returns host and port of its server."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class UpstashSimulator:
     """Databases by id. Those that exist from the start are foreign."""
     polls_until_active: int = 1
     statistics: dict[str, Any] = field(default_factory=dict)
-    """Series that are otherwise than empty."""
+    """Usage series that are not empty."""
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], content: bytes) -> Answer:
         body = json.loads(content) if content else None

@@ -1,4 +1,4 @@
-// node callers.mjs SEED ROUNDS: careless callers and careful ones, at the same time, over one client. Prints how it went.
+// node callers.mjs SEED ROUNDS: incorrect and correct callers in parallel, over one client. Prints the results.
 import { createRedis } from "../../docs/redis-client.mjs";
 
 let state = Number(process.argv[2]);

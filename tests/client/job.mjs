@@ -1,5 +1,5 @@
-// One process for many cases: a line of JSON { env, patience } in, a line { enforces, faults } out. Each case has a
-// client of its own.
+// One process for many cases: reads lines { env, patience }, writes lines { enforces, faults } of JSON. Each case has
+// its own client.
 import { createInterface } from "node:readline";
 import { createRedis } from "../../docs/redis-client.mjs";
 

@@ -1,4 +1,4 @@
-// node load.mjs PORT REQUESTS CONCURRENCY PER_SECOND: asks /limited, and says how it went as one line of JSON.
+// node load.mjs PORT REQUESTS CONCURRENCY PER_SECOND: requests /limited, and prints the results as one line of JSON.
 import http from "node:http";
 
 const [port, requests, concurrency, perSecond] = process.argv.slice(2).map(Number);

@@ -1,10 +1,10 @@
-// A service as small as can be, with the published client in it: what its users see while Redis is broken.
+// A minimal service with the published client, to show what its users see while Redis is broken.
 import http from "node:http";
 import { createRedis } from "../../docs/redis-client.mjs";
 
 const reported = { faults: [], recoveries: 0 };
 const redis = createRedis(process.env, {
-  // All that an error tracker could find in it.
+  // Everything that an error tracker could read from it.
   onFault: (error) => reported.faults.push({ ...error, message: error.message, cause: error.cause }),
   onRecovery: () => (reported.recoveries += 1),
 });

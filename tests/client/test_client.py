@@ -52,7 +52,7 @@ def _as_client(target: RedisTarget) -> dict[str, Any]:
 
 
 def _reads_the_same(read_by_client: Read, variables: dict[str, str]) -> bool:
-    """Both refuse it, or both read the same from it. Returns whether it is a URL."""
+    """Asserts that both refuse it or read the same from it. Returns whether it is valid."""
     found = read_by_client(variables)
     try:
         target = from_environment(variables)
@@ -73,7 +73,7 @@ def test_the_client_takes_what_the_infrastructure_takes(url: str, read_by_client
 
 @pytest.mark.parametrize("url", REFUSED, ids=lambda url: repr(url)[:40])
 def test_the_client_refuses_what_the_infrastructure_refuses(url: str, read_by_client: Read) -> None:
-    """At the start of the service, rather than going without TLS or with the keys of others."""
+    """It fails when the service starts, rather than connecting without TLS or to keys of others."""
     assert not _reads_the_same(read_by_client, {"REDIS_URL": url})
 
 
@@ -97,7 +97,7 @@ def test_the_client_reads_every_url_that_is_composed(read_by_client: Read, targe
     assert read_by_client({"REDIS_URL": target.url()}) == _as_client(target)
 
 
-def test_both_decide_alike_about_whatever_is_written_there(read_by_client: Read) -> None:
+def test_probe_and_client_accept_the_same_random_urls(read_by_client: Read) -> None:
     chance = random.Random(20261126)
     taken = sum(
         _reads_the_same(read_by_client, variables)
@@ -112,7 +112,7 @@ def test_both_decide_alike_about_whatever_is_written_there(read_by_client: Read)
 
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Figures]:
-    """All faults at the same time, each with a service and a Redis of its own."""
+    """Runs all faults in parallel, each with its own service and Redis."""
 
     folder = tmp_path_factory.mktemp("faults")
 
@@ -176,7 +176,7 @@ def test_no_mistake_of_a_caller_leaves_a_key_or_harms_another(seed: int, tmp_pat
             check=True,
         )
         document = json.loads(done.stdout)
-        # Each careful caller's limit of two was enforced, whatever the others did at the time.
+        # The limit of two of each correct caller was enforced, whatever the others did at the time.
         assert document["careful"] == ["true,true,false"]
         assert document["faults"] == []
         assert document["refused"].keys() == {"TypeError", "RangeError", "WRONGTYPE", "ERR"}
@@ -202,17 +202,17 @@ def test_an_open_breaker_sends_nothing_to_redis(tmp_path: Path) -> None:
     with stand(tmp_path) as found, service(found.url) as port:
         _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["enforced"])
         client = found.server.client()
-        # A fault that leaves the connection: Redis could be asked, again and again.
+        # With this fault the connection stays open, so commands could still be sent.
         client.config_set("maxmemory", "1mb")
         _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["isOpen"])
         before = client.info("commandstats")["cmdstat_multi"]["calls"]
         answers = [ask(port, "/limited?key=a&limit=1") for _ in range(20)]
         assert {status for status, _ in answers} == {200}
-        # One in five seconds tries; twenty do not.
+        # One of the requests within five seconds tries, the others do not.
         assert client.info("commandstats")["cmdstat_multi"]["calls"] - before <= 2
 
 
-def test_it_leaves_a_server_that_takes_no_writes_any_more(tmp_path: Path) -> None:
+def test_the_client_leaves_a_server_that_became_read_only(tmp_path: Path) -> None:
     """ElastiCache's failover: the name leads to another server, the old one goes on as a replica, connections stay."""
     with stand(tmp_path / "old") as found, service(found.url) as port:
         new = Server(tmp_path / "new", password=found.server.password)
@@ -242,7 +242,7 @@ def test_health_is_what_the_probe_understands(tmp_path: Path) -> None:
     assert health.ask(url, httpx.Client()).connected is None
 
 
-def test_a_connection_killed_while_idle_is_made_anew(tmp_path: Path) -> None:
+def test_a_connection_killed_while_idle_is_opened_again(tmp_path: Path) -> None:
     with stand(tmp_path) as found, service(found.url) as port:
         _until(lambda: ask(port, "/limited?key=a&limit=9999")[1]["enforced"])
         found.server.client().execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -254,7 +254,7 @@ def test_limits_hold_where_redis_is_far_away_but_accepted(tmp_path: Path) -> Non
     """130 ms is a warning of the probe and no more; with a commandTimeout of 100 ms ioredis would never connect."""
     with stand(tmp_path) as found, service(found.url) as port:
         _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["enforced"])
-        found.gate.delay_ms = 130  # while it runs
+        found.gate.delay_ms = 130  # While the service runs.
         found.server.client().execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["enforced"])
         assert [ask(port, "/limited?key=b&limit=1")[0] for _ in range(2)] == [200, 429]
@@ -280,10 +280,10 @@ process.exit(0);
 @pytest.mark.parametrize(
     ("options", "answer"),
     [
-        # On a server that accepts and does not answer, these two bound nothing; this one does.
+        # On a server that accepts but does not answer, only the third setting limits the wait.
         ({"connectTimeout": 100, "maxRetriesPerRequest": 0}, "still waiting"),
         ({"connectTimeout": 100, "maxRetriesPerRequest": 0, "commandTimeout": 100}, "Command timed out"),
-        # Not connected: to wait for it is the default.
+        # Without a connection, waiting for one is the default.
         ({"lazyConnect": True}, "still waiting"),
         (
             {"lazyConnect": True, "enableOfflineQueue": False},
@@ -291,12 +291,12 @@ process.exit(0);
         ),
     ],
 )
-def test_what_the_settings_are_for(options: dict[str, object], answer: str) -> None:
+def test_each_client_setting_has_its_effect(options: dict[str, object], answer: str) -> None:
     with proxy.silent() as port:
         assert _settles(port, options) == answer
 
 
-def test_a_lost_connection_is_an_answer_at_once_only_without_retries() -> None:
+def test_without_retries_a_lost_connection_fails_at_once() -> None:
     with proxy.hangs_up() as port:
         assert _settles(port, {"enableReadyCheck": False}) == "still waiting"
         assert _settles(port, {"enableReadyCheck": False, "maxRetriesPerRequest": 0}).startswith(

@@ -67,12 +67,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A server, and how it is used. The defaults are one that is well."""
+    """A server's configuration and use. The defaults are a healthy server."""
 
     delay_ms: int = 0
     database: int = 0
     user: str | None = None
-    """None is the password alone."""
+    """User name; None for a password alone."""
     denied: frozenset[str] = frozenset()
     keys: str = "*"
     prefix: str = ""
@@ -81,11 +81,11 @@ class Drawn:
     replicas_needed: int = 0
     read_only: bool = False
     lacks: str | None = None
-    """A command that it does not know; `users` is Redis before 6."""
+    """A command that the server does not know; `users` simulates Redis before 6."""
 
     @property
     def reasons(self) -> set[Reason]:
-        """Whatever is wrong with it."""
+        """Reasons why the server cannot be used; empty if it can."""
         wrong = {
             Reason.TOO_SLOW: self.delay_ms > 200,
             Reason.NO_DATABASE: self.database >= _DATABASES,
@@ -210,13 +210,13 @@ def test_the_gate_accepts_what_the_client_can_use_and_nothing_else(
     ],
     ids=lambda drawn: str({name: value for name, value in vars(drawn).items() if value != getattr(Drawn, name)}),
 )
-def test_each_single_trait(drawn: Drawn, server: Server, client: Client) -> None:
+def test_probe_and_client_agree_on_each_single_trait(drawn: Drawn, server: Server, client: Client) -> None:
     with _set_up(server, drawn) as port:
         _agree(drawn, port, client)
 
 
 def test_the_probe_and_a_running_client_follow_a_server_that_changes(server: Server, client: Client) -> None:
-    """The gate is asked once, the probe for as long as it runs: its answer is about the server as it is now."""
+    """The gate runs once, the probe continuously: it must report the server's current state."""
     changes = [
         Drawn(user="drawn"),
         Drawn(user="drawn", read_only=True),
@@ -251,7 +251,7 @@ _ANNOUNCED: dict[str, tuple[dict[str, str], str | None, Reason | None]] = {
     ),
     "hostnames that were never set": ({"cluster-preferred-endpoint-type": "hostname"}, "?", Reason.CLUSTER_HIDDEN),
     "no addresses": ({"cluster-preferred-endpoint-type": "unknown-endpoint"}, None, Reason.CLUSTER_HIDDEN),
-    "hostnames that nobody knows": (
+    "hostnames that do not resolve": (
         {"cluster-preferred-endpoint-type": "hostname", "cluster-announce-hostname": "nowhere.invalid"},
         "nowhere.invalid",
         Reason.CLUSTER_INCOMPLETE,
@@ -261,8 +261,10 @@ _ANNOUNCED: dict[str, tuple[dict[str, str], str | None, Reason | None]] = {
 
 @pytest.mark.parametrize("announced", _ANNOUNCED)
 @pytest.mark.parametrize("prefix", ["", "preview-1:"])
-def test_what_a_cluster_announces(announced: str, prefix: str, three_nodes: list[Server], client: Client) -> None:
-    """Its nodes are the same, and are changed while it runs."""
+def test_probe_and_client_agree_on_the_addresses_that_a_cluster_announces(
+    announced: str, prefix: str, three_nodes: list[Server], client: Client
+) -> None:
+    """All cases use the same nodes, which are reconfigured while they run."""
     options, host, reason = _ANNOUNCED[announced]
     usual = {"cluster-preferred-endpoint-type": "ip", "cluster-announce-hostname": ""}
     for node in three_nodes:

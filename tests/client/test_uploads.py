@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = "\n".join(re.findall(r"^```js\n(.*?)^```", (ROOT / "docs" / "uploads.md").read_text(), re.MULTILINE | re.DOTALL))
 ROOT_KEYS = {"aws_access_key_id": "111122223333", "aws_secret_access_key": "test", "region_name": "eu-central-1"}
 BUCKET, LARGEST = "media-of-the-tests", 10 * 1024 * 1024
-# Signs for one file and uploads another one, as a user may who changes the page's script.
+# Signs for one file and uploads another one, as a user could who changes the page's script.
 USE = """
 for (const { signed, sent } of JSON.parse(process.argv[1])) {
   const file = new Blob(['a'.repeat(sent.size)], { type: sent.type })
@@ -41,7 +41,7 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str,
             Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
         )
         root.create_user(UserName="api")
-        # As a service has it (infra_constructs.media.grant_application).
+        # Permissions of a service (infra_constructs.media.grant_application).
         actions = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
         statement = {"Effect": "Allow", "Action": actions, "Resource": f"arn:aws:s3:::{BUCKET}/*"}
         policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
@@ -59,7 +59,7 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str,
 
 
 def use(variables: Mapping[str, str], *files: tuple[File, File]) -> list[dict[str, str]]:
-    """For each pair, signs for the first and uploads the second."""
+    """Signs a URL for the first file of each pair and uploads the second with it."""
     given = json.dumps([{"signed": signed, "sent": sent} for signed, sent in files])
     done = subprocess.run(
         ["node", "--input-type=module", "-e", CODE + USE, given],

@@ -18,7 +18,7 @@ from config.schema import SCHEMA, schema
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "hunter2-do-not-print"
 
-# (what is wrong, what stands in production.toml, what is put there instead, the dotted key that is named,
+# (what is wrong, text in production.toml, its replacement, dotted key in the message,
 #  words that the message must contain)
 MALFORMED = [
     ("unknown key", "multi_az = true", "multi_az = true\nmultiaz = true", "database.multiaz", "multi_az?"),
@@ -219,7 +219,7 @@ def test_there_are_enough_malformed_environments() -> None:
 
 
 @pytest.mark.parametrize(("times", "fits"), [(9, True), (10, False)])
-def test_as_many_times_for_media_as_the_plan_has_cache_rules_left(times: int, fits: bool) -> None:
+def test_media_lifetimes_are_limited_by_the_plans_cache_rules(times: int, fits: bool) -> None:
     production = load(["production"])["production"]
     ttl = {f"{letter}{number}/": 7200 + number for number in range(times) for letter in "ab"}
     changed = {
@@ -258,14 +258,14 @@ def test_all_errors_are_reported_in_one_run(environments: Path) -> None:
 
 @pytest.mark.parametrize("spoilt", ["dev", "staging", "production"])
 def test_a_fault_elsewhere_does_not_stop_an_environment(spoilt: str, environments: Path) -> None:
-    """Nor where the other owns what there is once: the account's OIDC provider, the zone, what is deployed before."""
+    """This also holds if the other one owns something unique: the OIDC provider, the zone, an earlier deployment."""
     (environments / f"{spoilt}.toml").write_text("product = 1\n")
     for name in {"dev", "staging", "production"} - {spoilt}:
         assert set(load([name], directory=environments)) == {name}
 
 
 def copy_of_production(environments: Path) -> None:
-    """As somebody begins a new environment: by copying, with the old names still in it."""
+    """Copies production's file for a new environment, with production's names still in it."""
     (environments / "canary.toml").write_text((environments / "production.toml").read_text())
 
 
@@ -295,7 +295,7 @@ def notify_slack(environments: Path, name: str, routes: str) -> None:
 
 
 def test_two_environments_of_one_account_need_two_slack_channels(environments: Path) -> None:
-    """Also for different severities. Production has its own account and may use any channel."""
+    """A channel of another severity conflicts, too. Production has its own account and may use any channel."""
     notify_slack(environments, "dev", 'critical.slack_channel = "C0123ABCDEF"\nwarning.slack_channel = "C0123ABCDEF"')
     notify_slack(environments, "staging", 'critical.email = ["a@example.com"]\nwarning.slack_channel = "C0456ABCDEF"')
     assert set(load(directory=environments)) == {"dev", "production", "staging"}
@@ -336,7 +336,7 @@ def test_an_environment_is_deployed_after_another_that_exists(
     assert expected in output
 
 
-def test_production_is_not_deployed_beside_what_tries_it_because_a_line_is_missing(environments: Path) -> None:
+def test_a_missing_after_does_not_deploy_production_together_with_dev(environments: Path) -> None:
     spoil(environments, 'after = "staging"\n', "")
     found = problems(environments)
     assert len(found) == 2, found
@@ -346,7 +346,7 @@ def test_production_is_not_deployed_beside_what_tries_it_because_a_line_is_missi
         assert "missing in: dev, production" in each
 
 
-def test_an_environment_that_is_gone_is_no_longer_waited_for(environments: Path) -> None:
+def test_a_removed_environment_in_delivery_after_is_reported(environments: Path) -> None:
     (environments / "dev.toml").unlink()
     (found,) = problems(environments)
     assert "staging.toml" in found
@@ -382,7 +382,7 @@ def without_dev(directory: Path) -> None:
     staging.write_text(staging.read_text().replace('after = "dev"\n', ""))
 
 
-def test_what_the_free_plan_cannot_do_is_refused_and_what_it_can_is_not(environments: Path) -> None:
+def test_the_free_plan_refuses_only_what_it_lacks(environments: Path) -> None:
     free(environments)
     found, *others = problems(environments)
     assert len(others) == 2, "all that share the zone"
@@ -395,7 +395,7 @@ def test_what_the_free_plan_cannot_do_is_refused_and_what_it_can_is_not(environm
     ("[cloudflare.zone.owasp]\nparanoia = 1\nthreshold = 60\n", "which has OWASP and Cloudflare's managed rules"),
     ("[cloudflare.rate_limits.a]\nservice = \"api\"\npath = \"/\"\nrequests = 9\nperiod_seconds = 60\nblock_seconds = 10\n", "at most 10"),
 ])  # fmt: skip
-def test_the_free_plan_says_what_it_costs(addition: str, words: str, environments: Path) -> None:
+def test_the_free_plans_limits_are_reported(addition: str, words: str, environments: Path) -> None:
     free(environments)
     without_dev(environments)
     spoil(environments, "[network]", f"{addition}\n[network]")

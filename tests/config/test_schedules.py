@@ -1,4 +1,4 @@
-"""How long a schedule may pause, which decides when a job is overdue."""
+"""The longest gap between a schedule's runs, which decides when a job is overdue."""
 
 import pytest
 
@@ -20,7 +20,7 @@ _HOUR, _DAY = 60, 24 * 60
     ("cron(0 6 1 * ? *)", 31 * _DAY),
     ("cron(0 6 1 JAN ? *)", 366 * _DAY),
 ])  # fmt: skip
-def test_the_longest_pause_of_a_schedule_is_known(schedule: str, minutes: int) -> None:
+def test_the_longest_gap_of_a_schedule_is_computed(schedule: str, minutes: int) -> None:
     assert longest_gap(schedule) == minutes
 
 
@@ -29,6 +29,6 @@ def test_the_longest_pause_of_a_schedule_is_known(schedule: str, minutes: int) -
     "cron(0 3 * * * *)", "cron(0 3 ? * ? *)", "cron(0 25 * * ? *)", "cron(60 3 * * ? *)", "cron(0 3 L * ? *)",
     "cron(0 3 31 FEB ? *)", "cron(0 3 * * ?)", "cron(0 3 ? * 8 *)", "cron(0 3 * * ? 2020)",
 ])  # fmt: skip
-def test_what_is_no_schedule_is_refused(schedule: str) -> None:
+def test_invalid_schedules_are_refused(schedule: str) -> None:
     with pytest.raises(InvalidSchedule, match="rate"):
         longest_gap(schedule)

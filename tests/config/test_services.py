@@ -46,7 +46,7 @@ QUEUED = WORKER + 'needs = ["queue"]\nmin_tasks = 1\nmax_tasks = 9\n' + SCALING
 
 
 def queue(old: str = "", new: str = "", *, worker: str = "") -> tuple[str, str]:
-    """What puts a queue beside production's cache, with one thing otherwise, and a worker after it."""
+    """Replacements that add a queue next to production's cache, with one difference, and a worker."""
     assert old in JOBS
     return 'serves = "main"\n', f"{JOBS.replace(old, new, 1)}\n{worker}"
 
@@ -62,7 +62,7 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (SHOP.replace("services.shop", "services.media"), "services.media", "one of our stacks"),
     (SHOP.replace("services.shop", "services.api-preview"), "services.api-preview",
      "pull requests of api run in production-api-preview"),
-    # what a service has to say
+    # required keys of a service
     (SHOP.replace('repository = "daadaar/shop"\n', ""), "services.shop.repository", "the repository of its code"),
     (SHOP.replace("port = 8080\n", ""), "services.shop.port", "by its host"),
     (SHOP.replace('health_path = "/up"\n', ""), "services.shop.health_path", "by its host"),
@@ -291,7 +291,7 @@ def test_a_third_service_is_configuration(environments: Path) -> None:
     assert list(services.released(found)) == ["api", "frontend", "shop"]
 
 
-def test_variables_refer_to_what_there_is_and_in_a_preview_to_its_own() -> None:
+def test_variables_resolve_to_the_environments_or_the_previews_hosts() -> None:
     found = load(["dev"])["dev"]
     assert variables.resolved(found, "dev", "api") == {"SITE_URL": "https://dev.daadaar.com"}
     assert variables.resolved(found, "dev", "api", slot=1) == {"SITE_URL": f"https://{hosts(found, 1)['frontend']}"}
@@ -325,7 +325,7 @@ ports = [6379]
 """
 
 
-def test_the_url_of_a_redis_that_people_stored_is_a_secret_of_what_needs_it(environments: Path) -> None:
+def test_an_external_redis_url_is_a_secret_of_the_services_that_need_it(environments: Path) -> None:
     """A queue's as well as the cache's; a preview's jobs are in the cache (stacks/settings.py)."""
     file = environments / "production.toml"
     text = re.sub(r"(?ms)^\[redis[.\]].*?(?=^\[(?!redis))", "", file.read_text())

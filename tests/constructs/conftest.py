@@ -14,7 +14,7 @@ TemplateOf = Callable[[Build], assertions.Template]
 
 @pytest.fixture
 def template_of(context: dict[str, Any]) -> TemplateOf:
-    """Builds into a stack of its own and returns its template."""
+    """Builds a construct in a separate stack and returns its template."""
 
     def build(make: Build) -> assertions.Template:
         stack = cdk.Stack(

@@ -42,12 +42,12 @@ def add(what: cloudwatch.IMetric, threshold: Threshold) -> None:
         ((EDGE, EdgeMetric.DRIFTED_RULES.value, "Maximum"), {"value": 0, "unit": "objects"}),
     ],
 )
-def test_what_can_go_off_is_made(of: tuple[str, str, str], changes: dict[str, float]) -> None:
+def test_an_alarm_that_can_fire_is_created(of: tuple[str, str, str], changes: dict[str, float]) -> None:
     add(metric(*of), replace(GOOD, **changes))  # type: ignore[arg-type]
 
 
 def test_a_threshold_is_written_out() -> None:
-    """Who is woken reads no exponent, and neither does the policy that compares it with the alarm."""
+    """Neither the engineer on call nor the policy that compares the text should have to read an exponent."""
     assert str(replace(GOOD, value=1e9, unit="transactions")) == "above 1000000000 transactions in 2 of 3 periods"
     assert str(replace(GOOD, value=0.05)) == "above 0.05 seconds (p95) in 2 of 3 periods"
 
@@ -79,7 +79,7 @@ REFUSED = {
         "p95 is not useful",
     ),
     "a statistic that is none": (("AWS/ApplicationELB", "TargetResponseTime", "p955"), {}, "p955 is not useful"),
-    "a name that nobody publishes": (
+    "a metric that is not published": (
         (EDGE, "DriftedRule", "Maximum"),
         {"value": 0, "unit": "objects"},
         "unknown metric",
@@ -91,14 +91,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("why", REFUSED)
-def test_what_cannot_is_refused(why: str) -> None:
+def test_an_alarm_that_can_never_fire_is_refused(why: str) -> None:
     of, changes, text = REFUSED[why]
     with pytest.raises(ImplausibleAlarm, match=text) as refused:
         add(metric(*of), replace(GOOD, **changes))  # type: ignore[arg-type]
     assert "Stack/Alarm" in str(refused.value)
 
 
-def test_an_expression_is_looked_through() -> None:
+def test_thresholds_of_expressions_are_checked_against_their_metrics() -> None:
     slow, cpu = metric(*LATENCY), metric("AWS/ECS", "CPUUtilization", "Average")
     highest = cloudwatch.MathExpression(expression="MAX([a])", using_metrics={"a": slow})
     add(highest, GOOD)

@@ -1,4 +1,4 @@
-"""The Worker's own code, run by Node.js, in front of two servers that stand for PostHog's."""
+"""The Worker's code, run by Node.js, in front of two servers that simulate PostHog."""
 
 import json
 from collections.abc import Iterator
@@ -64,7 +64,7 @@ def world(running: World) -> World:
     return running
 
 
-def test_events_arrive_whole(world: World) -> None:
+def test_events_are_forwarded_unchanged(world: World) -> None:
     body = bytes(range(256)) * 100
     answer = world.ask("POST", "/e/?ip=1&ver=1.2", content=body, headers={"Content-Type": "application/octet-stream"})
     (seen,) = world.seen
@@ -75,12 +75,12 @@ def test_events_arrive_whole(world: World) -> None:
 
 @pytest.mark.parametrize(("path", "host"), [("/static/array.js", "assets"), ("/array/phc_x/config.js", "assets"),
                                             ("/decide/", "events"), ("/statics", "events")])  # fmt: skip
-def test_scripts_come_from_the_host_of_scripts(world: World, path: str, host: str) -> None:
+def test_scripts_are_fetched_from_the_assets_host(world: World, path: str, host: str) -> None:
     assert world.ask("GET", path).json() == {"from": host}
     assert world.seen[0].path == path
 
 
-def test_what_is_the_sites_alone_does_not_leave(world: World) -> None:
+def test_cookies_and_credentials_of_the_site_are_not_forwarded(world: World) -> None:
     private = {"Cookie": "session=1", "Authorization": "Bearer x", "CF-Connecting-IP": "192.0.2.7", "CF-Ray": "1"}
     answer = world.ask("POST", "/e/", headers={**private, "X-Forwarded-For": "10.0.0.1", "User-Agent": "browser"})
     (seen,) = world.seen
@@ -97,6 +97,6 @@ def test_a_redirect_is_passed_on_and_not_followed(world: World) -> None:
     assert len(world.seen) == 1
 
 
-def test_the_path_itself_is_the_root(world: World) -> None:
+def test_the_path_prefix_alone_is_the_root(world: World) -> None:
     world.ask("GET", "")
     assert world.seen[0].path == "/"

@@ -46,7 +46,7 @@ def database(template_of: TemplateOf, vpc: VpcOf) -> Callable[..., assertions.Te
 
 
 @pytest.mark.parametrize("retention", [KEPT, DISPOSABLE], ids=["kept", "disposable"])
-def test_is_encrypted_and_private_however_short_its_life(
+def test_is_encrypted_and_private_even_if_disposable(
     retention: Retention, database: Callable[..., assertions.Template]
 ) -> None:
     database(retention).has_resource_properties(
@@ -64,7 +64,7 @@ def test_is_encrypted_and_private_however_short_its_life(
     )
 
 
-def test_aws_may_upgrade_the_minor_version_and_nobody_asks_it_back(
+def test_the_template_pins_only_the_major_version(
     database: Callable[..., assertions.Template],
 ) -> None:
     database().has_resource_properties(
@@ -72,7 +72,7 @@ def test_aws_may_upgrade_the_minor_version_and_nobody_asks_it_back(
     )
 
 
-def test_what_an_upgrade_and_its_way_back_need_is_there_before(
+def test_parameters_for_an_upgrade_and_its_rollback_exist_beforehand(
     database: Callable[..., assertions.Template],
 ) -> None:
     """A parameter group for each version, and logical replication, which takes effect at a restart only."""
@@ -96,13 +96,13 @@ def test_kept_data_outlives_its_stack(database: Callable[..., assertions.Templat
     )
 
 
-def test_disposable_data_does_not(database: Callable[..., assertions.Template]) -> None:
+def test_disposable_data_is_deleted_with_its_stack(database: Callable[..., assertions.Template]) -> None:
     database(DISPOSABLE).has_resource(
         INSTANCE, {"DeletionPolicy": "Delete", "Properties": {"DeletionProtection": False}}
     )
 
 
-def test_a_standby_is_a_choice(database: Callable[..., assertions.Template]) -> None:
+def test_multi_az_follows_the_environment(database: Callable[..., assertions.Template]) -> None:
     database(multi_az=True).has_resource_properties(INSTANCE, {"MultiAZ": True})
     database(multi_az=False).has_resource_properties(INSTANCE, {"MultiAZ": False})
 
@@ -135,7 +135,7 @@ def test_only_its_clients_reach_it_and_it_connects_to_nothing(database: Callable
         ("r8g.4xlarge", 128),
     ],
 )
-def test_memory_of_a_class_is_amazons(instance_class: str, gib: float) -> None:
+def test_memory_of_an_instance_class_is_as_documented(instance_class: str, gib: float) -> None:
     """Figures of AWS's instance type pages."""
     assert memory_gib(instance_class) == gib
 

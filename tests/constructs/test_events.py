@@ -120,7 +120,7 @@ def test_a_rule_matches_the_documented_event_and_no_other(name: str, rules: dict
     ("ServiceSchedulerInitiated", "Scaling activity initiated by deployment ecs-svc/1", False),
     ("SpotInterruption", "Your Spot Task was interrupted.", False),
 ])  # fmt: skip
-def test_the_log_tells_why_a_task_ended_that_nothing_of_ours_ended(
+def test_only_unexpected_ends_of_tasks_are_logged(
     code: str, reason: str, rules: dict[str, Rule], *, is_notified: bool
 ) -> None:
     event = {**CRASHED, "detail": {**CRASHED["detail"], "stopCode": code, "stoppedReason": reason}}
@@ -139,7 +139,7 @@ def test_another_database_and_another_environment_are_not_ours(rules: dict[str, 
 
 
 @pytest.mark.parametrize("name", ["DatabaseEvents", "DeploymentEvents", "ScanEvents"])
-def test_what_a_rule_sends_is_shown_with_its_runbook(name: str, rules: dict[str, Rule]) -> None:
+def test_a_rules_message_is_displayable_and_names_its_runbook(name: str, rules: dict[str, Rule]) -> None:
     event = DOCUMENTED[name]
     (target,) = rules[name]["Targets"]
     sent = transformed(target["InputTransformer"], event)
@@ -152,5 +152,5 @@ def test_what_a_rule_sends_is_shown_with_its_runbook(name: str, rules: dict[str,
     assert quoted in content["description"]
 
 
-def test_the_sentence_that_was_sent_before_is_known_to_be_dropped() -> None:
+def test_a_bare_sentence_would_be_dropped() -> None:
     assert objection(json.dumps("WARNING: the database has failed over.")) == "a bare sentence"

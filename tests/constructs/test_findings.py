@@ -33,20 +33,20 @@ def test_a_reason_without_substance_is_refused(stack: cdk.Stack, reason: str) ->
         acknowledge(s3.Bucket(stack, "Bucket"), "AwsSolutions-S1", reason=reason)
 
 
-def test_a_whole_tree_is_refused(stack: cdk.Stack) -> None:
+def test_acknowledging_a_whole_stack_is_refused(stack: cdk.Stack) -> None:
     s3.Bucket(stack, "Bucket")
     with pytest.raises(ValueError, match="acknowledge on one resource; Test is not one"):
         acknowledge(stack, "AwsSolutions-S1", reason=REASON)
 
 
 @pytest.mark.parametrize("finding", ["S1", "AwsSolutions", "AwsSolutions-*", ""])
-def test_an_id_that_is_not_whole_is_refused(stack: cdk.Stack, finding: str) -> None:
+def test_an_incomplete_finding_id_is_refused(stack: cdk.Stack, finding: str) -> None:
     with pytest.raises(ValueError, match="the id must be whole"):
         acknowledge(s3.Bucket(stack, "Bucket"), finding, reason=REASON)
 
 
 def test_the_gate_fails_on_a_finding_that_is_not_acknowledged(context: dict[str, Any]) -> None:
-    """The positive control of every synth that passes: the same gate, on a bucket that is wrong on purpose."""
+    """The positive control of every passing synthesis: the same gate, on a bucket that is wrong on purpose."""
     app = cdk.App(context=context)
     stack = cdk.Stack(app, "Test")
     s3.Bucket(stack, "Bad")
@@ -59,8 +59,8 @@ def test_the_gate_fails_on_a_finding_that_is_not_acknowledged(context: dict[str,
     assert {line.partition(":")[0] for line in left} == {"Test/Bad/Resource"}
 
 
-def test_a_plugin_that_breaks_is_no_yes(tmp_path: Path) -> None:
-    """It has a conclusion and no violation."""
+def test_a_plugin_that_crashed_fails_the_gate(tmp_path: Path) -> None:
+    """Its report has a conclusion, but no violation."""
     report = {
         "pluginReports": [
             {

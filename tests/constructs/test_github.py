@@ -8,7 +8,7 @@ from infra_constructs.github import GitHubProvider
 TemplateOf = Callable[[Callable[[cdk.Stack], object]], assertions.Template]
 
 
-def test_the_provider_is_made_once_for_an_account(template_of: TemplateOf) -> None:
+def test_the_oidc_provider_is_created_once_per_account(template_of: TemplateOf) -> None:
     for is_ours, count in ((True, 1), (False, 0)):
 
         def build(stack: cdk.Stack, *, is_ours: bool = is_ours) -> object:

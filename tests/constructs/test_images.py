@@ -26,7 +26,7 @@ def resources(*services: str) -> dict[str, Any]:
 
 
 def test_a_pointer_is_deleted_before_the_permission_to_delete_it() -> None:
-    """As its service leaves: CloudFormation updates what stays first, then deletes in reverse order of dependencies."""
+    """CloudFormation updates the resources that stay, then deletes the others in reverse order of dependencies."""
     both, one = resources("Api", "Site"), resources("Api")
     leaving = {name: each for name, each in both.items() if name not in one}
     ((_, pointer),) = [pair for pair in leaving.items() if pair[1]["Type"] == "Custom::ImagePointer"]

@@ -80,7 +80,7 @@ def test_the_function_reads_its_jobs(resources: dict[str, dict[str, Any]]) -> No
 
 
 def test_a_schedule_says_when_its_run_was_due(resources: dict[str, dict[str, Any]]) -> None:
-    """So that an event that is delivered twice starts one run."""
+    """The function needs it so that an event that is delivered twice starts one run."""
     rules = [each["Properties"] for each in of_type(resources, "AWS::Events::Rule").values()]
     (target,) = next(each["Targets"] for each in rules if each["Description"] == "Runs the job clean")
     assert target["InputTransformer"] == {

@@ -33,7 +33,7 @@ EXCEPTIONS = {
 def declared(
     template_of: TemplateOf, exceptions: dict[str, OwaspExceptionProps], *, owner: str = "production"
 ) -> dict[str, Any]:
-    """The declaration of the phase of managed rules; production decides for the zone."""
+    """The declaration of the phase for managed rules; production owns the zone's settings."""
 
     def build(stack: cdk.Stack) -> None:
         token, store = (
@@ -63,7 +63,7 @@ def test_an_exception_skips_owasp_or_some_of_its_rules_for_its_host_and_path(tem
     assert search["expression"] == 'http.host eq "www.example.com" and starts_with(http.request.uri.path, "/search")'
     assert search["action_parameters"] == {"rules": {OWASP: RULE_IDS}}
     for each in (uploads, search):
-        # Else each skipped request would count as a security event.
+        # Otherwise each skipped request would count as a security event.
         assert (each["action"], each["logging"]) == ("skip", {"enabled": False})
 
 
@@ -104,7 +104,7 @@ def test_exceptions_of_another_environment_stand_before_the_owners_owasp(templat
         assert edge.writes(partial(edge.ask, "Update", wanted[name], each.physical_id)) == []
 
     rules = edge.zone.rulesets[MANAGED_WAF]["rules"]
-    rules.sort(key=lambda rule: str(rule["ref"]), reverse=True)  # somebody moves them to the end
+    rules.sort(key=lambda rule: str(rule["ref"]), reverse=True)  # A person moves them to the end.
     edge.ask("Update", wanted["dev"], made["dev"].physical_id)
     assert [each for each in refs(edge) if each != managed] == [*ours, owasp]
     assert edge.simulator.violations == []
@@ -115,7 +115,9 @@ def refs(edge: Edge) -> list[str]:
 
 
 @pytest.mark.parametrize("parameters", [{}, {"rulesets": ["0" * 32]}, {"rules": {OWASP: []}}])
-def test_cloudflare_refuses_an_exception_from_nothing(template_of: TemplateOf, parameters: dict[str, Any]) -> None:
+def test_cloudflare_refuses_an_exception_that_names_no_ruleset(
+    template_of: TemplateOf, parameters: dict[str, Any]
+) -> None:
     wanted, edge = declared(template_of, EXCEPTIONS), new_edge()
     wanted["rules"][0]["action_parameters"] = parameters
     with pytest.raises(PartlyCreated, match="the exception must name managed rulesets"):

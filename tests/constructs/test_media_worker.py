@@ -169,7 +169,7 @@ def test_writes_are_refused(bucket: Bucket, url: str) -> None:
     assert bucket.asked == []
 
 
-def test_what_is_not_there_is_a_404_that_ends_soon(bucket: Bucket, url: str) -> None:
+def test_a_missing_object_is_a_404_that_is_cached_briefly(bucket: Bucket, url: str) -> None:
     answer = httpx.get(f"{url}/missing.avif")
     assert (answer.status_code, answer.headers["cache-control"]) == (404, "public, max-age=30")
 

@@ -8,7 +8,7 @@ from infra_constructs.network import Network, NetworkProps
 TemplateOf = Callable[[Callable[[cdk.Stack], object]], assertions.Template]
 
 
-def test_an_image_that_aws_publishes_does_not_replace_the_nat_instance(template_of: TemplateOf) -> None:
+def test_a_newly_published_image_does_not_replace_the_nat_instance(template_of: TemplateOf) -> None:
     """Neither a parameter of the stack, which CloudFormation reads again at each update, nor an id in the template."""
     props = NetworkProps(cidr="10.9.0.0/16", zones=2, nat="instance", interface_endpoints=())
     template = template_of(lambda stack: Network(stack, "Network", props=props))

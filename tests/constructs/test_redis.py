@@ -94,7 +94,7 @@ def test_a_queue_has_its_own_parameter_group_without_eviction(
     groups = "AWS::ElastiCache::ParameterGroup"
     template = elasticache(eviction=False)
     template.has_resource_properties(groups, {"Properties": {"maxmemory-policy": "noeviction"}})
-    # CloudFormation updates no description of such a group: a cache that becomes a queue takes another one.
+    # CloudFormation cannot update such a group's description: a cache that becomes a queue uses another group.
     assert not set(template.find_resources(groups)) & set(elasticache().find_resources(groups))
     assert set(template.find_resources(GROUP)) == set(elasticache().find_resources(GROUP))
 
@@ -118,7 +118,7 @@ def test_the_url_is_valid_and_contains_no_token(
     joined = url["Properties"]["SecretString"]["Fn::Join"][1]
     assert "{{resolve:secretsmanager:" in json.dumps(joined)
     assert ("ConfigurationEndPoint.Address" if shards else "PrimaryEndPoint.Address") in json.dumps(joined)
-    # As CloudFormation will put it together: a reference's place is taken by letters and digits.
+    # As CloudFormation composes it: references are replaced by letters and digits.
     text = "".join(each if isinstance(each, str) else "x" for each in joined)
     resolved = text.replace(text[text.index("{{") : text.index("}}") + 2], "Token123").replace(
         "@x:", "@cache.example.com:"
@@ -145,7 +145,7 @@ def test_nodes_are_watched_under_the_names_that_elasticache_gives_them(template_
     for name in ("-0001-001", "-0001-002", "-0003-002"):
         assert name in text
     assert "-0004-001" not in text
-    # A small node has fewer connections to give.
+    # A small node allows fewer connections.
     assert [each["Properties"]["Threshold"] for key, each in alarms.items() if "Connections" in key] == [16000] * 3
 
 
@@ -218,7 +218,7 @@ def test_the_probe_is_in_the_vpc_and_runs_every_minute(template_of: TemplateOf, 
     template.has_resource_properties("AWS::Lambda::EventInvokeConfig", {"MaximumRetryAttempts": 0})
     rates = {each["Properties"]["ScheduleExpression"] for each in template.find_resources("AWS::Events::Rule").values()}
     assert rates == {"rate(1 minute)", "rate(5 minutes)"}
-    # Both ways of the network, and nothing but the URL's own secret.
+    # Ingress and egress, and only the URL's own secret.
     template.has_resource_properties("AWS::EC2::SecurityGroupIngress", {"FromPort": 6379, "ToPort": 6379})
     (gate,) = template.find_resources("Custom::RedisGate").values()
     assert any("Group" in each for each in gate["DependsOn"])

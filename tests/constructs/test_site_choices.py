@@ -98,7 +98,7 @@ def test_amplify_knows_each_branch_as_one_of_nextjs(amplified: Templates) -> Non
     assert [each.get("Framework") for each in branches] == [NEXT_SERVER] * 2
 
 
-def test_what_is_granted_is_what_iam_knows(amplified: Templates) -> None:
+def test_all_granted_actions_exist_in_iam(amplified: Templates) -> None:
     assert faults(amplified) == []
 
 
@@ -256,6 +256,6 @@ def test_a_bucket_of_our_own_is_private_versioned_and_kept(template_of: Template
     )
 
 
-def test_a_disposable_bucket_goes(template_of: TemplateOf) -> None:
+def test_a_disposable_bucket_is_deleted_with_its_stack(template_of: TemplateOf) -> None:
     retention = Retention.disposable(reason="only the tests look at it, and briefly")
     media(template_of, adopt=False, retention=retention).has_resource("AWS::S3::Bucket", {"DeletionPolicy": "Delete"})

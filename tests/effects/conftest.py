@@ -9,7 +9,7 @@ import pytest
 from ops.effects.template import Template
 from rehearsal.variants import with_sites_on_amplify
 
-# Several at once, as a synthesis takes two seconds: each is recognized by its resource.
+# Several edits in one synthesis, which takes two seconds: each is recognized by its resource.
 _EDITS = {
     "production": {
         "port = 4000": "port = 4001\ntarget_group_port = 4000",
@@ -41,7 +41,7 @@ def before(assembly: Path) -> Environments:
 
 @pytest.fixture(scope="session")
 def edited(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Environments:
-    """The site of production is on Amplify, besides."""
+    """Edited environments in which production's site is also on Amplify."""
     import aws_cdk as cdk
 
     import app

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from config.model import Environment
 
-# What no type tells: a value that is allowed beside the others of the tests' environments. By key, `*` for any name.
+# Values that cannot be derived from a type, but are valid in the tests' environments. By key, `*` for any name.
 OTHERS: Mapping[str, Any] = {
     "aws.account": "555566667777",
     "aws.region": "eu-west-1",
@@ -60,12 +60,12 @@ _ABSENT = object()
 @dataclass(frozen=True)
 class Edit:
     key: str
-    """Where it is, as in a message about it: services.api.port."""
+    """The edited key as messages name it: services.api.port."""
     how: str
-    """up, down, other, added or removed."""
+    """Kind of the edit: up, down, other, added or removed."""
     value: Any
     raw: Mapping[str, Any]
-    """The whole file, edited."""
+    """The whole edited file."""
 
     def over(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """The same edit of another file."""
@@ -87,7 +87,7 @@ def every_key(model: type[BaseModel] = Environment, prefix: str = "") -> Iterato
 
 
 def pattern(key: str, model: type[BaseModel] = Environment) -> str:
-    """The key of the model that a key of a file is."""
+    """The model's key for a key of a file."""
     name, _, rest = key.partition(".")
     if not rest:
         return name
@@ -100,12 +100,12 @@ def pattern(key: str, model: type[BaseModel] = Environment) -> str:
 
 
 def edits(raw: Mapping[str, Any]) -> Iterator[Edit]:
-    """Of every key that the file has or could have in the tables that it has."""
+    """Edits of every key that the file's tables have or could have."""
     yield from _of_section(Environment, raw, (), raw)
 
 
 def written(raw: Mapping[str, Any], into: Path) -> Path:
-    """As TOML, with inline tables. The standard library only reads it."""
+    """Writes a file as TOML with inline tables, as the standard library only reads TOML."""
     into.write_text("".join(f"{_toml_key(key)} = {_toml(value)}\n" for key, value in raw.items()))
     return into
 
@@ -148,7 +148,7 @@ def _values(key: str, info: FieldInfo, now: Any) -> Iterator[tuple[str, Any]]:
                 yield how, each
         return
     if _section(info.annotation)[0] is not None:
-        return  # its keys are edited one by one
+        return  # Its keys are edited one by one.
     current = info.get_default(call_default_factory=True) if now is _ABSENT else now
     for order, value in _others(info, list(current) if isinstance(current, tuple) else current):
         if value != current:
@@ -178,7 +178,7 @@ def _others(info: FieldInfo, current: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _other_text(current: str) -> str:
-    """As long, and of the same alphabet."""
+    """Another text of the same length and alphabet."""
     if not current:
         return "other"
     last = current[-1]

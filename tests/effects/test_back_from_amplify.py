@@ -48,7 +48,7 @@ ON_ECS = {**environment("balancer", site=SITE), "shop-dev-delivery": DELIVERY}
 @dataclass
 class Account:
     exists: bool
-    """Whether the service's stack does."""
+    """Whether the service's stack exists."""
     dynamo: Dynamo = field(default_factory=Dynamo)
 
     def released(self, began: datetime, outcome: Outcome) -> None:
@@ -87,7 +87,7 @@ def stopped(before: Templates, account: Account) -> list[str]:
     return [each.what for each in every if "placeholder" in each.why]
 
 
-def test_dns_moves_when_the_service_serves_something() -> None:
+def test_dns_moves_back_from_amplify_after_the_services_first_release() -> None:
     release = "./infra release dev --service site --image REPOSITORY@sha256:…"
     delete = "aws cloudformation delete-stack --stack-name shop-dev-site-amplify && "
     delete += "aws cloudformation wait stack-delete-complete --stack-name shop-dev-site-amplify"
@@ -107,12 +107,12 @@ def test_dns_moves_when_the_service_serves_something() -> None:
     [
         (timedelta(minutes=10), "succeeded", False),
         (timedelta(minutes=10), "failed", True),
-        # Of the service that was there before Amplify: its stack is gone, and its pointer began anew.
+        # The service from before Amplify: its stack is deleted, and its image pointer was created again.
         (-timedelta(days=9), "succeeded", True),
     ],
 )
 def test_a_deployment_waits_for_the_first_release(after: timedelta, outcome: Outcome, *, waits: bool) -> None:
-    """Whatever was acknowledged."""
+    """Acknowledgements make no difference."""
     deployed, account = {**ON_AMPLIFY, "shop-dev-site": SITE, "shop-dev-delivery": DELIVERY}, Account(exists=True)
     account.released(CREATED + after, outcome)
     (effect,) = [each for each in effects(deployed, ON_ECS) if each.kind == "leads"]
@@ -135,7 +135,7 @@ def test_a_name_that_leads_to_another_host_of_ours_waits_for_no_service_of_that_
     assert list(unreleased(Account(exists=True), effects(before, after), after)) == []
 
 
-def test_on_the_way_to_amplify_nothing_is_released() -> None:
+def test_a_move_to_amplify_needs_no_release() -> None:
     found = effects(ON_ECS, ON_AMPLIFY)
     assert "leads" in {each.kind for each in found}
     every = of_effects(Account(exists=True), found, ON_AMPLIFY, [each.name for each in found])

@@ -18,13 +18,13 @@ BEFORE = {
     "shop-dev-old-site": stack(takes=("access",)),
     "shop-dev-observability": stack(takes=("zone",)),
 }
-NOBODY: Any = None
-"""The account, where it need not be asked."""
+NO_ACCOUNT: Any = None
+"""An account that is not read."""
 AFTER = {"shop-dev-network": stack(), "shop-dev-observability": stack()}
 
 
 def commands(before: object) -> list[str]:
-    return [each.command for each in steps("dev", "shop", before, AFTER, NOBODY)]  # type: ignore[arg-type]
+    return [each.command for each in steps("dev", "shop", before, AFTER, NO_ACCOUNT)]  # type: ignore[arg-type]
 
 
 def test_steps_follow_from_what_is_deployed() -> None:
@@ -39,35 +39,35 @@ def test_steps_follow_from_what_is_deployed() -> None:
     assert commands(AFTER) == []
 
 
-def test_what_nobody_waits_for_is_deleted_after_the_deployment() -> None:
+def test_an_unused_stack_is_deleted_after_the_deployment() -> None:
     before = {**AFTER, "shop-dev-old-site": stack()}
-    assert [each.step for each in steps("dev", "shop", before, AFTER, NOBODY)] == ["delete shop-dev-old-site"]
+    assert [each.step for each in steps("dev", "shop", before, AFTER, NO_ACCOUNT)] == ["delete shop-dev-old-site"]
 
 
-def test_what_no_order_makes_possible_is_refused() -> None:
+def test_a_change_that_no_order_of_steps_allows_is_refused() -> None:
     keeps = {**AFTER, "shop-dev-observability": stack(takes=("zone",))}
     with pytest.raises(OperatorError, match="no order of steps"):
-        steps("dev", "shop", BEFORE, keeps, NOBODY)
+        steps("dev", "shop", BEFORE, keeps, NO_ACCOUNT)
 
 
 def test_a_deployment_waits_for_the_first_steps_even_if_their_effects_are_acknowledged() -> None:
     acknowledged = [each.name for each in effects(BEFORE, AFTER)]
-    stopped = list(of_effects(NOBODY, effects(BEFORE, AFTER), AFTER, acknowledged))
+    stopped = list(of_effects(NO_ACCOUNT, effects(BEFORE, AFTER), AFTER, acknowledged))
     assert {each.fix for each in stopped} == {"infra change next ENV, and its command"}
     done = {name: each for name, each in BEFORE.items() if name == "shop-dev-network"} | {
         "shop-dev-observability": AFTER["shop-dev-observability"]
     }
-    assert list(of_effects(NOBODY, effects(done, AFTER), AFTER, acknowledged)) == []
+    assert list(of_effects(NO_ACCOUNT, effects(done, AFTER), AFTER, acknowledged)) == []
 
 
 @dataclass
 class Account:
-    """With a database of a version."""
+    """An account with a database of a version."""
 
     version: str
     status: str = "available"
     pending: Mapping[str, Any] = field(default_factory=dict)
-    """What RDS keeps for the maintenance window."""
+    """Changes that wait for RDS's maintenance window."""
 
     def client(self, _: str) -> Any:
         return self
@@ -110,7 +110,7 @@ def database(version: int, **more: str) -> Templates:
     ],
 )
 def test_a_major_version_is_deployed_when_it_runs_already(old: int, new: int, runs: str, first: list[str]) -> None:
-    """docs/runbooks/database-upgrade.md, step 4 and the way back. Acknowledged or not."""
+    """docs/runbooks/database-upgrade.md, step 4 and the rollback; with or without an acknowledgement."""
     before, after, account = database(old), database(new), Account(runs)
     found = steps("dev", "shop", before, after, account)
     assert [each.command for each in found] == [*first, "make deploy ENV=dev"]
@@ -135,8 +135,8 @@ def test_a_database_that_is_busy_is_not_changed(status: str, change: dict[str, s
     assert [each.what for each in found] == stops
 
 
-def test_what_waits_for_the_maintenance_window_would_be_applied_with_a_change() -> None:
-    """Somebody has chosen the window for it."""
+def test_a_change_would_also_apply_what_waits_for_the_maintenance_window() -> None:
+    """A person has scheduled the change for the window."""
     before, account = database(17), Account("17.9", pending={"DBInstanceClass": "db.r8g.xlarge"})
     after = database(17, MonitoringInterval="60")
     (found,) = of_effects(account, effects(before, after), after, ())
@@ -158,13 +158,13 @@ def test_redis_that_is_busy_is_not_changed(status: str, stops: list[str]) -> Non
 
 def test_a_step_says_what_is_dangerous_about_it() -> None:
     after = {**AFTER, "shop-dev-observability": stack(port=81)}
-    output = steps("dev", "shop", BEFORE, after, NOBODY)
+    output = steps("dev", "shop", BEFORE, after, NO_ACCOUNT)
     assert "Dangerous: Group is replaced (Port). The new group has no tasks yet: users get 503." in output[0].why
 
 
 @dataclass
 class Balanced:
-    """A frozen rule whose service runs so many tasks, and the load balancer sends all to green."""
+    """A frozen rule with all weight on green, whose service runs this number of tasks."""
 
     running: int
 
@@ -207,7 +207,7 @@ def frozen(host: str) -> Templates:
 
 @pytest.mark.parametrize(("running", "stops"), [(1, ["Rule is updated (Conditions)"]), (0, [])])
 def test_a_frozen_rule_of_a_preview_that_nobody_uses_may_change(running: int, stops: list[str]) -> None:
-    """ECS leaves all weight with green after the first deployment, and nobody can release to an empty preview."""
+    """ECS leaves all weight with green after the first deployment, and an empty preview can have no release."""
     before, after = frozen("a.example.com"), frozen("b.example.com")
     acknowledged = [each.name for each in effects(before, after)]
     assert [each.what for each in of_effects(Balanced(running), effects(before, after), after, acknowledged)] == stops

@@ -88,7 +88,7 @@ def test_a_reverted_edit_is_reported(
 
 
 def test_another_port_beside_the_port_of_the_target_groups_is_safe(before: Environments, edited: Environments) -> None:
-    """Of production's API. Tasks at both ports are reached while ECS moves the traffic."""
+    """Production's API: tasks at both ports are reached while ECS moves the traffic."""
     api = [each for each in found(before, edited, "production") if each.stack.endswith(("-api", "-network"))]
     assert "AWS::ECS::Service" in {each.type for each in api}
     assert {each.severity for each in api if "Api" in each.resource or each.stack.endswith("-api")} == {Impact.SAFE}
@@ -97,13 +97,13 @@ def test_another_port_beside_the_port_of_the_target_groups_is_safe(before: Envir
 def test_a_host_that_is_kept_as_the_former_one_is_served_all_the_time(
     before: Environments, edited: Environments
 ) -> None:
-    """By certificate and rule, until Cloudflare redirects it."""
+    """Certificate and listener rule keep the former host until Cloudflare redirects it."""
     messages = [f"{each.what} {each.consequence}" for each in found(before, edited, "dev") if each.kind != "leads"]
     assert not [each for each in messages if "api-dev.daadaar.com" in each]
 
 
-def test_media_change_their_way_in_one_deployment(before: Environments, edited: Environments) -> None:
-    """From a Worker to Cloud Connector. Exports of the function that rotates the key would stand in the way."""
+def test_media_origin_changes_in_one_deployment(before: Environments, edited: Environments) -> None:
+    """From a Worker to Cloud Connector and back: no export of the function that rotates the key is in use."""
     for was, is_ in ((before["dev"], edited["dev"]), (edited["dev"], before["dev"])):
         assert not [each for each in effects(was, is_) if each.kind == "in-use" and each.stack == "daadaar-dev-edge"]
 
@@ -132,7 +132,7 @@ def test_an_environment_whose_file_is_removed_serves_and_is_billed(before: Envir
 
 
 class NoService:
-    """An account that has none of the stacks that the code adds."""
+    """An account without the stacks that the code adds."""
 
     def client(self, _: str) -> Any:
         return self
@@ -160,8 +160,8 @@ def test_effects_come_in_order_of_deployment(before: Environments, edited: Envir
     ]
 
 
-def test_what_templates_keep_is_data_to_the_engine(before: Environments) -> None:
-    """So that a replacement of it is dangerous. An OIDC provider is kept for others' roles, and holds nothing."""
+def test_every_resource_type_that_templates_retain_counts_as_data(before: Environments) -> None:
+    """Replacing data is dangerous. An OIDC provider is kept for others' roles, but holds no data."""
     kept = {
         each["Type"]
         for templates in before.values()
@@ -173,7 +173,7 @@ def test_what_templates_keep_is_data_to_the_engine(before: Environments) -> None
     assert kept - {"AWS::IAM::OIDCProvider"} <= DATA.keys()
 
 
-def test_what_does_not_change_is_not_reported(before: Environments) -> None:
+def test_without_changes_nothing_is_reported(before: Environments) -> None:
     assert [effects(each, each) for each in before.values()] == [[], [], []]
 
 

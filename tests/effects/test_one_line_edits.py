@@ -1,6 +1,6 @@
-"""Edits of one line: what is predicted of each, and what the emulated CloudFormation and RDS make of it.
+"""One-line edits: predicted effects, compared with what the emulated CloudFormation and RDS do.
 
-CI draws a few, `make soak` all: EDITS is how many.
+CI draws a few edits, `make soak` runs all: EDITS is their number.
 """
 
 import os
@@ -20,8 +20,8 @@ from tests.effects import edits
 from tests.effects.edits import Edit
 
 DRAWN = 2
-"""In CI."""
-# Those that no edit of the tests' own files would reach. A queue of its own for the worker, and a job.
+"""Number of edits in CI."""
+# Tables that the tests' environments lack: a job, other kinds of Redis, and a worker with its own queue.
 FURTHER: Mapping[str, Any] = {
     "jobs.tidy": {"runs": "api", "schedule": "rate(1 hour)", "command": ["node", "tidy.js"]},
     "redis.instances.next": {"upstash": {"credentials_secret": "daadaar/upstash", "region": "eu-central-1"}},
@@ -36,7 +36,7 @@ FURTHER: Mapping[str, Any] = {
 
 
 def raw_of(name: str) -> dict[str, Any]:
-    """An environment's file, with something in every table that it may have."""
+    """An environment's file, with an entry in every table that it may have."""
     from config import ENVIRONMENTS
 
     raw = tomllib.loads((ENVIRONMENTS / f"{name}.toml").read_text())
@@ -85,8 +85,8 @@ def drawn() -> list[Edit]:
     return random.Random("edits").sample(every, many)
 
 
-def test_no_key_of_the_model_is_without_an_edit() -> None:
-    """Those below a table that nobody has are edited where it is added."""
+def test_every_key_of_the_model_has_an_edit() -> None:
+    """Keys below a table that no environment has are part of the edit that adds the table."""
     edited = {edits.pattern(each.key) for name in ("dev", "production") for each in edits.edits(raw_of(name))}
     tables = {key for key in edits.OTHERS if any(each.startswith(f"{key}.") for each in edits.every_key())}
     missing = [
@@ -96,7 +96,7 @@ def test_no_key_of_the_model_is_without_an_edit() -> None:
 
 
 @pytest.mark.parametrize("edit", drawn(), ids=str)
-def test_what_is_predicted_happens(edit: Edit, synthesis: Synthesis) -> None:
+def test_predictions_match_the_emulated_cloudformation_and_rds(edit: Edit, synthesis: Synthesis) -> None:
     from config.problems import InvalidEnvironments
 
     try:
@@ -109,7 +109,7 @@ def test_what_is_predicted_happens(edit: Edit, synthesis: Synthesis) -> None:
 
 
 def disagreements(found: Any, before: Templates, after: Templates) -> list[str]:
-    """Between the effects and what CloudFormation and RDS do."""
+    """Differences between the predicted effects and what CloudFormation and RDS do, one sentence each."""
     values = {(each.stack, each.resource): each for each in found}
     kinds = {(each.stack, each.resource, each.kind) for each in found}
     refused = [each for each in found if each.severity is Impact.IMPOSSIBLE]
@@ -138,7 +138,7 @@ def disagreements(found: Any, before: Templates, after: Templates) -> list[str]:
 
 
 def _change_sets(before: Templates, after: Templates) -> Iterator[tuple[str, dict[str, Any]]]:
-    """As the emulator computes them: MiniStack's own tables, which have nothing to do with the provider schemas."""
+    """Change sets as MiniStack computes them, from its own tables and not from the provider schemas."""
     from ministack.services.cloudformation.stacks import _diff_resources
 
     for stack in after:
@@ -161,7 +161,7 @@ def gone(before: Templates, after: Templates) -> Iterator[tuple[str, str, str]]:
 
 
 def refused_exports(before: Templates, after: Templates) -> Iterator[tuple[str, str]]:
-    """Stack by stack: removed, or of a resource that is replaced, while some stack imports it."""
+    """Exports that are removed, or whose resource is replaced, while another stack imports them."""
     new_ids = {(stack, name) for stack, name, _ in replaced(before, after)}
     now = dict(before)
     for stack, template in after.items():

@@ -1,4 +1,4 @@
-"""In which order stacks can be changed when one still imports what another drops."""
+"""The order of changes to stacks when one still imports what another no longer exports."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from ops.effects.template import Template, Templates
 
 
 def stack(*, gives: Mapping[str, Any] = {}, takes: tuple[str, ...] = (), port: int = 80) -> Template:
-    """With a target group, exports, and what it imports in the properties of a queue."""
+    """A template with a target group, exports, and a queue whose properties hold the imports."""
     taken = {"Tags": [{"Key": name, "Value": {"Fn::ImportValue": name}} for name in takes]}
     return {
         "Resources": {
@@ -31,7 +31,7 @@ def in_use(before: Templates, after: Templates) -> Effect:
     return found
 
 
-def test_a_stack_that_does_without_an_export_is_deployed_first() -> None:
+def test_a_stack_that_stops_importing_is_deployed_before_the_exporter() -> None:
     before = {"network": stack(gives={"zone": "c"}), "data": stack(), "alarms": stack(takes=("zone",))}
     after = {"network": stack(), "data": stack(port=81), "alarms": stack()}
     assert first(before, after) == ["deploy alarms"]
@@ -39,13 +39,13 @@ def test_a_stack_that_does_without_an_export_is_deployed_first() -> None:
     assert "infra change next" in in_use(before, after).procedure
 
 
-def test_done_is_what_is_deployed() -> None:
+def test_an_import_that_is_already_removed_needs_no_step() -> None:
     before = {"network": stack(gives={"zone": "c"}), "alarms": stack()}
     assert first(before, {"network": stack(), "alarms": stack()}) == []
 
 
-def test_the_usual_order_needs_nothing_first() -> None:
-    """The importer comes earlier, or nobody imports it."""
+def test_no_step_is_needed_if_the_importer_is_deployed_earlier_anyway() -> None:
+    """The importing stack is deployed earlier, or no stack imports it."""
     before = {"alarms": stack(takes=("zone",)), "network": stack(gives={"zone": "c", "other": "d"})}
     assert first(before, {"alarms": stack(), "network": stack()}) == []
 
@@ -61,8 +61,8 @@ def test_a_stack_that_leaves_is_deleted_after_those_that_import_from_it_and_befo
     assert first(before, after) == ["deploy next", "deploy edge", "deploy alarms", "delete site"]
 
 
-def test_what_serves_until_everything_else_is_deployed_is_not_deleted_before() -> None:
-    """Nobody waits for it: it can go at any time, after the deployment."""
+def test_a_stack_that_still_serves_is_not_deleted_first() -> None:
+    """No stack depends on its deletion, so it can be deleted after the deployment."""
     before = {"network": stack(gives={"access": "a"}), "site": stack(takes=("access",))}
     assert first(before, {"network": before["network"]}) == []
 

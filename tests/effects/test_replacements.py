@@ -1,6 +1,6 @@
 """Which changes replace a resource, compared with AWS's documentation of each property and with its specification.
 
-documented_updates.json is "Update requires" of the CloudFormation User Guide (github.com/awsdocs/
+documented_updates.json contains "Update requires" of the CloudFormation User Guide (github.com/awsdocs/
 aws-cloudformation-user-guide, the last commit with content, 6c68a17a of September 2023): each property of the types
 that our templates have, and 600 drawn from all others. Neither the provider schemas nor the specification come from it.
 """
@@ -37,7 +37,7 @@ def _pointers(type_: str, name: str) -> list[schemas.Pointer]:
 
 
 def _value(pointers: list[schemas.Pointer], marker: str) -> Any:
-    """Of the property, or with only those parts of it that are create-only."""
+    """A value for the property; if only parts of it are create-only, a value with these parts."""
     if not pointers or any(len(pointer) == 1 for pointer in pointers):
         return marker
     children = {pointer[1] for pointer in pointers}
@@ -57,7 +57,7 @@ def test_no_documented_replacement_is_missed() -> None:
     assert missed == []
 
 
-def test_few_changes_without_interruption_are_called_a_replacement() -> None:
+def test_fewer_than_two_percent_of_harmless_changes_are_called_replacements() -> None:
     harmless = [(type_, name) for type_, name, behaviour in CHANGES if behaviour == "No interruption"]
     assert len(harmless) > 600
     alarms = []
@@ -69,5 +69,5 @@ def test_few_changes_without_interruption_are_called_a_replacement() -> None:
     assert len(alarms) / len(harmless) < 0.02, alarms
 
 
-def test_what_only_the_specification_has_is_up_to_date() -> None:
+def test_documented_json_is_up_to_date() -> None:
     assert schemas.DOCUMENTED.read_text() == document(), "python -m tools.documented_updates"

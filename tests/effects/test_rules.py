@@ -14,7 +14,7 @@ CACHE = {"CacheNodeType": "cache.t4g.small", "EngineVersion": "8.1", "NumCacheCl
 
 
 def template(properties: Mapping[str, Any] | None, type_: str = "AWS::RDS::DBInstance", **rest: Any) -> Template:
-    """Of one resource, or of none."""
+    """A template with one resource, or with none."""
     return {"Resources": {} if properties is None else {"It": {"Type": type_, "Properties": properties, **rest}}}
 
 
@@ -48,7 +48,7 @@ def described(before: Template, after: Template) -> str:
         ({"DBSnapshotIdentifier": "snapshot"}, ["dangerous replaced: is replaced (DBSnapshotIdentifier)"]),
     ],
 )
-def test_a_database(change: Mapping[str, Any], expected: list[str]) -> None:
+def test_each_change_of_a_database_is_classified(change: Mapping[str, Any], expected: list[str]) -> None:
     found = of(template(DATABASE), template({**DATABASE, **change}))
     assert [f"{each.severity.name.lower()} {each.kind}: {each.what}" for each in found] == expected
 
@@ -66,7 +66,7 @@ def test_a_database(change: Mapping[str, Any], expected: list[str]) -> None:
         ({"AtRestEncryptionEnabled": True}, "dangerous replaced: is replaced (AtRestEncryptionEnabled)"),
     ],
 )
-def test_redis(change: Mapping[str, Any], expected: str) -> None:
+def test_each_change_of_redis_is_classified(change: Mapping[str, Any], expected: str) -> None:
     type_ = "AWS::ElastiCache::ReplicationGroup"
     assert described(template(CACHE, type_), template({**CACHE, **change}, type_)) == expected
 
@@ -82,12 +82,12 @@ def test_another_version_of_redis_says_how_long_users_notice_it(nodes: int, expe
     assert expected in found.consequence
 
 
-def test_other_parameters_of_a_database_are_worth_a_look() -> None:
+def test_changed_database_parameters_are_reported() -> None:
     before, after = (template({"Parameters": {"log_lock_waits": each}}, "AWS::RDS::DBParameterGroup") for each in "01")
     assert described(before, after) == "look parameters: has other parameters"
 
 
-def test_a_name_stands_against_a_replacement() -> None:
+def test_a_resource_with_a_physical_name_cannot_be_replaced() -> None:
     named = {**DATABASE, "DBInstanceIdentifier": "main"}
     found = of(template(named), template({**named, "DBName": "other"}))
     assert [each.kind for each in found] == ["exists", "replaced"]
@@ -159,7 +159,7 @@ def test_a_new_version_of_a_launch_template_replaces_its_instance() -> None:
     assert described(state("a"), state("b")) == "dangerous replaced: is replaced (LaunchTemplate, as Template changes)"
 
 
-def test_a_mapping_counts_as_what_it_stands_for() -> None:
+def test_a_changed_mapping_counts_as_a_change_of_the_property() -> None:
     def state(value: str) -> Template:
         name = {"Fn::If": ["Is", {"Ref": "Name"}, {"Fn::FindInMap": ["All", "one", "two"]}]}
         return {
@@ -173,7 +173,7 @@ def test_a_mapping_counts_as_what_it_stands_for() -> None:
     assert of(state("a"), state("a")) == []
 
 
-def test_what_leaves_with_its_data_is_dangerous_and_says_what_stays() -> None:
+def test_deleting_a_resource_with_data_is_dangerous_and_names_what_stays() -> None:
     consequences = {
         policy: of(template(DATABASE, DeletionPolicy=policy), template(None))[0].consequence
         for policy in ("Delete", "Retain", "Snapshot")
@@ -241,7 +241,7 @@ def test_a_service_that_leaves_is_dangerous() -> None:
     assert [(each.severity, each.kind) for each in found] == [(Impact.DANGEROUS, "gone")]
 
 
-def test_functions_anywhere_are_no_trouble() -> None:
+def test_intrinsic_functions_are_accepted_anywhere() -> None:
     """Lists, statements and rules may be functions of other values."""
     one, two = ({"Fn::If": ["It", [{"Ref": "AWS::NoValue"}], value]} for value in ("a", "b"))
     for type_, name in (
@@ -322,7 +322,7 @@ def _task(image: str = "one", **more: Any) -> Template:
         ({"User": "1000"}, ["look image: needs something else of its image (User)"]),
     ],
 )
-def test_what_a_task_asks_of_its_image_may_not_be_there(change: dict[str, Any], expected: list[str]) -> None:
+def test_a_task_that_needs_more_of_its_image_is_reported(change: dict[str, Any], expected: list[str]) -> None:
     found = of(_task(), _task(**change))
     assert [f"{each.severity.name.lower()} {each.kind}: {each.what}" for each in found] == expected
 
@@ -345,7 +345,7 @@ def test_a_name_that_leaves_the_certificate_before_dns_is_dangerous() -> None:
 
 
 def names(**records: str) -> Template:
-    """As the edge's stack declares them: the load balancer's name is a reference."""
+    """DNS records as the stack Edge declares them: the load balancer's name is a reference."""
     parts: list[Any] = ['{"kind":"records","records":[']
     for number, (name, content) in enumerate(records.items()):
         host = f"{name}.example.com"
@@ -364,7 +364,7 @@ def test_a_name_that_loses_its_record_is_dangerous_and_one_that_leads_elsewhere_
 
 
 def test_redis_of_another_shape_is_another_instance() -> None:
-    """Whatever CloudFormation would do: `REDIS_URL` has another form, and the tasks have the old one."""
+    """Even without a replacement: `REDIS_URL` gets another form, and running tasks still have the old one."""
     type_ = "AWS::ElastiCache::ReplicationGroup"
     before = template(CACHE, type_)
     for after in (template({**CACHE, "NumNodeGroups": 3}, type_), template(None)):
@@ -418,7 +418,7 @@ def test_another_health_path_stops_tasks_of_users_and_those_of_a_preview_are_wor
 def test_another_health_path_that_the_deployment_asks_running_tasks_for_first_is_worth_a_look(
     changed: dict[str, Any], severity: Impact
 ) -> None:
-    """It asks for the path and nothing else."""
+    """The new tasks need only the path."""
 
     def service(path: str, **more: Any) -> Template:
         group = {"Type": "AWS::ElasticLoadBalancingV2::TargetGroup", "DependsOn": ["Gate"]}
@@ -430,7 +430,7 @@ def test_another_health_path_that_the_deployment_asks_running_tasks_for_first_is
 
 
 def test_a_condition_that_is_written_differently_may_hold_as_before() -> None:
-    """Of an image pointer, for example, which a deployment reads."""
+    """For example the condition of an image pointer, which a deployment reads."""
 
     def service(bootstrap: str, cpu: str = "256") -> Template:
         command = {"Fn::If": ["IsBootstrap", ["placeholder"], {"Ref": "AWS::NoValue"}]}
@@ -445,7 +445,7 @@ def test_a_condition_that_is_written_differently_may_hold_as_before() -> None:
 
 
 def test_a_first_command_replaces_task_definitions_only_if_something_was_released() -> None:
-    """The placeholder runs until then, and templates do not say whether it does."""
+    """The placeholder runs until the first release, and templates do not show whether it does."""
 
     def service(command: Any, placeholder: str = "placeholder") -> Template:
         chosen = {"Fn::If": ["ReleaseIsBootstrap", [placeholder], command]}
@@ -471,7 +471,7 @@ def test_a_first_command_replaces_task_definitions_only_if_something_was_release
 
 
 def test_another_default_of_a_parameter_changes_nothing_that_is_deployed() -> None:
-    """CDK keeps its value: an empty preview keeps the image that stands in."""
+    """CDK keeps the parameter's value: an empty preview keeps the placeholder image."""
 
     def preview(default: str) -> Template:
         properties = {"ContainerDefinitions": [{"Name": "app", "Image": {"Ref": "Image"}}]}
@@ -483,8 +483,8 @@ def test_another_default_of_a_parameter_changes_nothing_that_is_deployed() -> No
     assert effects({"one": preview("a")}, {"one": preview("b")}) == []
 
 
-def test_the_order_of_keys_means_nothing() -> None:
-    """Of a condition that refers to a parameter, as CloudFormation returns them, beside a condition that changes."""
+def test_the_order_of_keys_does_not_matter() -> None:
+    """CloudFormation returns keys in another order: here of a condition that refers to a parameter."""
 
     def service(bootstrap: str, *, reverse: bool) -> Template:
         parameter = {"Type": "String", "Description": "which"}

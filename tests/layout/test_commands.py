@@ -27,6 +27,6 @@ def test_every_command_is_in_the_list_and_nothing_else() -> None:
     assert {" ".join(each) for row in _ROWS for each in listed(row)} == found
 
 
-def test_a_row_is_read_as_people_read_it() -> None:
+def test_rows_with_several_commands_are_understood() -> None:
     assert list(listed("| `preview list ENV`, `take`")) == [("preview", "list"), ("preview", "take")]
     assert list(listed("| `run ENV -- COMMAND`, `exec ENV`")) == [("run",), ("exec",)]

@@ -1,4 +1,4 @@
-"""Workflows comment on pull requests without touching what others have said there."""
+"""Workflows comment on pull requests without changing others' comments."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# As GitHub's `gh`: every workflow's comments are by github-actions[bot].
+# Simulates GitHub's `gh`. All workflows comment as github-actions[bot].
 GH = """#!/usr/bin/env python3
 import json, re, sys
 file, words = "comments.json", sys.argv[1:]
@@ -22,7 +22,7 @@ if words[:2] == ["pr", "comment"]:
     else:
         comments.append({"id": len(comments) + 1, "body": body})
 elif "--jq" in words:
-    # The one filter that the script uses; gh has its own jq.
+    # Understands only the script's filter, without needing jq.
     mark = re.fullmatch(r'\\.\\[\\] \\| select\\(\\.body \\| startswith\\("(.+)"\\)\\) \\| \\.id', option("--jq"))[1]
     print(*(each["id"] for each in comments if each["body"].startswith(mark)), sep="\\n")
 else:
@@ -34,13 +34,13 @@ json.dump(comments, open(file, "w"))
 
 
 @pytest.mark.parametrize("workflow", ["check.yml", "service-preview.yml"])
-def test_no_workflow_edits_the_last_comment_whoever_wrote_it(workflow: str) -> None:
+def test_no_workflow_edits_a_comment_of_others(workflow: str) -> None:
     text = (ROOT / ".github" / "workflows" / workflow).read_text()
     assert "--edit-last" not in text
     assert "tools/pull_request_comment.sh" in text
 
 
-def test_a_comment_is_written_once_and_then_kept_up_to_date(tmp_path: Path) -> None:
+def test_each_workflow_updates_only_its_own_comment(tmp_path: Path) -> None:
     comments = tmp_path / "comments.json"
     comments.write_text("[]")
     (tmp_path / "gh").write_text(GH)

@@ -14,7 +14,7 @@ _TARGETS = set(re.findall(r"^([a-z-]+):", (_ROOT / "Makefile").read_text(), re.M
 
 
 def paths(text: str) -> list[str]:
-    """Everything in code that begins with a folder or a file of this repository."""
+    """Every path in code spans that begins with a folder or file of this repository."""
     words = [word.strip(",;()") for code in re.findall(r"`([^`]+)`", text) for word in code.split()]
     return sorted({word for word in words if "=" not in word and _is_ours(word)})
 

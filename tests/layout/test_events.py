@@ -1,4 +1,4 @@
-"""What the workflows do with the events that start them: the first push, a run by hand, Dependabot's pull request."""
+"""Conditions and base commits of workflows for each event: a first push, a manual run, Dependabot's pull request."""
 
 import re
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ BY_HAND: dict[str, Any] = {"inputs": None}
 
 
 def value(expression: str, event: Mapping[str, Any], **inputs: str) -> Any:
-    """Of an expression of GitHub's: what is not there is empty, and `&&` and `||` give one of their operands."""
+    """Evaluates a GitHub expression: missing values are empty, and `&&` and `||` return one of their operands."""
 
     def of(token: str) -> str:
         if token.startswith("'") or token in ("==", "!=", "(", ")"):
@@ -56,10 +56,10 @@ def base(workflow: str, job: str, event: Mapping[str, Any]) -> str:
     [({"pull_request": PERSON}, OLD), (PUSH, OLD), (FIRST_PUSH, "")],
     ids=["pull request", "push", "first push"],
 )
-def test_what_is_deployed_is_upgraded_and_before_the_first_push_nothing_is(
+def test_the_upgrade_starts_from_the_base_commit_and_at_the_first_push_from_nothing(
     event: Mapping[str, Any], commit: str
 ) -> None:
-    """Without a commit, `make rehearse` deploys each environment anew. No repository has the commit of zeros."""
+    """Without a commit, `make rehearse` deploys from nothing. No repository has the commit of zeros."""
     assert base("check.yml", "upgrade", event) == commit
 
 
@@ -71,7 +71,7 @@ def test_what_is_deployed_is_upgraded_and_before_the_first_push_nothing_is(
 def test_migrations_are_checked_where_there_is_a_commit_to_compare_with(
     event: Mapping[str, Any], is_checked: bool
 ) -> None:
-    """Otherwise a release by hand, which waits for the check, could never run."""
+    """Otherwise a manual release, which waits for this check, could never run."""
     assert runs("service-check.yml", "migrations", event, migrations="drizzle") is is_checked
     if is_checked:
         assert base("service-check.yml", "migrations", event) == OLD
@@ -80,10 +80,10 @@ def test_migrations_are_checked_where_there_is_a_commit_to_compare_with(
 
 @pytest.mark.parametrize(("author", "has_preview"), [(PERSON, True), (DEPENDABOT, False)], ids=["person", "dependabot"])
 @pytest.mark.parametrize(("action", "job"), [("synchronize", "preview"), ("closed", "end")])
-def test_dependabot_which_gets_no_secrets_gets_no_preview(
+def test_dependabots_pull_requests_get_no_preview(
     action: str, job: str, author: Mapping[str, Any], has_preview: bool
 ) -> None:
-    """It would be red each time: the site's key and the token for a private repository are empty."""
+    """Dependabot gets no secrets, so its preview would always fail: the site's key and the token would be empty."""
     event = {"action": action, "pull_request": author}
     found = {name: runs("service-preview.yml", name, event) for name in ("preview", "end")}
     assert found == {"preview": False, "end": False, job: has_preview}

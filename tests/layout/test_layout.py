@@ -25,7 +25,7 @@ _TOOLS = re.compile(r"^ *(?:from|import) tools\b", re.MULTILINE)
 
 
 def test_only_people_and_ci_run_the_tools() -> None:
-    """No module but a tool imports one: what a test needs of it belongs beside its other users."""
+    """Only tools import tools: code that others need belongs into another folder."""
     assert _TOOLS.search("from tools import suite")
     assert _TOOLS.search((ROOT / "tools" / "bench.py").read_text())
     code = [path for path in tracked() if path.suffix == ".py" and ROOT / "tools" not in path.parents]
@@ -51,7 +51,7 @@ def test_importing_the_composition_root_does_nothing() -> None:
 
 
 def test_types_of_every_service_in_use_are_checked() -> None:
-    """Those of a module that pyproject.toml does not list are anything at all to mypy."""
+    """To mypy, everything in a module that pyproject.toml does not list is `Any`."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"]
     (followed,) = [each["module"] for each in settings if each.get("follow_imports") == "normal"]
     code = "\n".join(path.read_text() for path in tracked() if path.suffix == ".py")
@@ -77,7 +77,7 @@ def test_every_locked_requirement_is_pinned_and_hashed(file: str) -> None:
 
 
 def test_both_locks_agree() -> None:
-    """The tests run with the versions that deploy."""
+    """Tests and deployments use the same versions."""
     deployed, tested = (
         dict(re.findall(r"^([a-z0-9-]+)(?:\[\w+\])?==(\S+)", (ROOT / file).read_text(), re.MULTILINE))
         for file in ("requirements.txt", "requirements-dev.txt")
@@ -109,7 +109,7 @@ def test_a_deployment_needs_nothing_of_the_development_tools() -> None:
 
 
 def test_no_registry_is_named() -> None:
-    """Whoever installs decides where from: lock files with addresses would tie everyone to ours."""
+    """Users choose their registry: lock files with addresses would tie them to ours."""
     hosts = re.compile(r"registry\." + r"npmjs|files\." + r"pythonhosted|pypi\." + r"org|deb\." + r"debian\.org")
     assert hosts.search("https://registry." + "npmjs.org/x")  # the positive control
     found = [path for path in tracked() if path.suffix != ".png" and hosts.search(path.read_text(errors="replace"))]
@@ -117,7 +117,7 @@ def test_no_registry_is_named() -> None:
 
 
 def test_the_cli_is_pinned_exactly() -> None:
-    """npm's newest is an accidental publish of 2025 that cannot read our assembly."""
+    """The newest version on npm was published by accident in 2025 and cannot read our assembly."""
     assert '"aws-cdk": "2.1148.1"' in (ROOT / "package.json").read_text()
     assert '"node_modules/aws-cdk": {\n      "version": "2.1148.1"' in (ROOT / "package-lock.json").read_text()
 
@@ -129,13 +129,13 @@ def test_local_development_has_redis_and_postgresql() -> None:
     health = services["redis"]["healthcheck"]
     assert (health["test"], health["interval"]) == (["CMD", "redis-cli", "ping"], "10s")
     assert not [word for word in services["redis"]["command"] if "pass" in word]
-    # On this machine only: there is no password.
+    # It listens on this machine only, as it has no password.
     assert services["redis"]["ports"] == ["127.0.0.1:6379:6379"]
     assert all(port.startswith("127.0.0.1:") for each in services.values() for port in each["ports"])
 
 
 def test_redis_of_local_development_takes_its_command(tmp_path: Path) -> None:
-    """The arguments are redis-server's own, given to a real one."""
+    """The test passes the arguments to a real redis-server."""
     program, *arguments = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["redis"]["command"]
     assert program == "redis-server"
     pairs = zip(arguments[::2], arguments[1::2], strict=True)

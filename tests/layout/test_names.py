@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).resolve().parents[2]
-# Names that two files may define, by the reason.
+# Names that two files may define, with the reason.
 _SHARED = {
     "a table of the environment's file, and the construct made from it": {
         "Costs", "Database", "ElastiCache", "Media", "Network", "RedisInstance",
@@ -20,7 +20,7 @@ _SHARED = {
     },
     "the vendor's own term, and a thing of ours": {"Action", "Environment", "Incident", "Plan", "Zone"},
 }  # fmt: skip
-# Names and phrases that CHANGELOG.md says were replaced. Each is wrong wherever it stands.
+# Names and phrases that were replaced, by CHANGELOG.md. No file may use them.
 _RETIRED = (
     r"infra_constructs[./]watch\b",
     r"rehearsal[./](promises|life|stage)\b",
@@ -48,7 +48,7 @@ def defined_twice(sources: Iterable[tuple[str, str]]) -> Mapping[str, list[str]]
 
 
 def _code() -> Iterator[tuple[str, str]]:
-    """Not of the tests: a fake is named after what it stands for, in the file that uses it."""
+    """Python files except tests, whose fakes are named after what they replace."""
     for name in _tracked("*.py"):
         if not name.startswith("tests/"):
             yield name, (_ROOT / name).read_text()

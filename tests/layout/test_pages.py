@@ -13,7 +13,7 @@ from botocore.exceptions import UnknownServiceError
 from simulators.aws.lists import lists_of
 
 _ROOT = Path(__file__).resolve().parents[2]
-# The parameter by which a call says what it wants, so that a page has room for all of it.
+# A parameter that names the wanted items, so that one page holds them all.
 _BOUNDED_BY = {
     "describe_db_instances": "DBInstanceIdentifier",
     "describe_images": "imageIds",
@@ -25,7 +25,7 @@ _BOUNDED_BY = {
     "describe_target_groups": "TargetGroupArns",
     # A user has two at most (IAM's quotas).
     "list_access_keys": "UserName",
-    # The first ones are all that is wanted.
+    # Only the first ones are wanted.
     "describe_image_scan_findings": "maxResults",
     "get_log_events": "limit",
     "list_objects_v2": "MaxKeys",
@@ -43,7 +43,7 @@ def _sources() -> Iterator[tuple[str, str]]:
 
 @cache
 def _tokens() -> Mapping[str, set[str]]:
-    """boto3's name of each operation that has pages, and the parameters that ask for the next one."""
+    """boto3's name of each paginated operation, and the parameters that request the next page."""
     loader = botocore.session.get_session().get_component("data_loader")
     services = {name for _, text in _sources() for name in re.findall(r'\bclient\("([a-z0-9-]+)"', text)}
     found: dict[str, set[str]] = {}
@@ -60,7 +60,7 @@ def _tokens() -> Mapping[str, set[str]]:
 
 
 def first_pages_only(text: str) -> Iterator[tuple[int, str]]:
-    """(line, operation) of each call that could have a second page and does not ask for it."""
+    """(line, operation) of each call that may have a second page and does not request it."""
     tree = ast.parse(text)
     for function in (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)):
         texts = {node.value for node in ast.walk(function) if isinstance(node, ast.Constant)}

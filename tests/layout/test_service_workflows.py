@@ -20,11 +20,11 @@ from tests.workflows import read
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = read(ROOT / ".github" / "workflows")
 _INSTALLED = ROOT / "node_modules" / ".bin"
-# npm comes with Node; of the others, those that package.json pins.
+# npm is part of Node; the versions of the others are those in package.json.
 MANAGERS = ["npm", *(each for each in ("pnpm", "bun") if (_INSTALLED / each).exists())]
 LOCKFILES = {"npm": "package-lock.json", "pnpm": "pnpm-lock.yaml", "bun": "bun.lock"}
 
-# The runner has no pnpm and no Bun before this; offline, it is the one that is here already.
+# A runner has no pnpm or Bun before this step; offline, the test uses the installed one.
 NPM = f"""#!/bin/sh
 if [ "$1 $2" = "install --global" ]; then
   echo "$3" >>"$LOG"
@@ -57,7 +57,7 @@ class Runner:
     folder: Path
     inputs: Mapping[str, Any] = field(default_factory=dict)
     contexts: Mapping[str, str] = field(default_factory=dict)
-    """vars.NAME, matrix.NAME and what else an expression names."""
+    """Values of vars.NAME, matrix.NAME and other names in expressions."""
 
     def __post_init__(self) -> None:
         self.repository = self.folder / "repository"
@@ -73,7 +73,7 @@ class Runner:
         return self.log.read_text().splitlines() if self.log.exists() else []
 
     def step(self, name: str, *, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """As GitHub runs it; `name` is the step's name or id."""
+        """Runs a step as GitHub does; `name` is the step's name or id."""
         steps = WORKFLOWS[self.workflow]["jobs"][self.job]["steps"]
         (step,) = (each for each in steps if name in (each.get("name"), each.get("id")))
         exported = self._exported.read_text().splitlines() if self._exported.exists() else []
@@ -115,7 +115,7 @@ def executable(path: Path, script: str) -> None:
 
 
 def package(folder: Path, tools: Path, manager: str, **more: Any) -> None:
-    """One that has ESLint, Prettier and others, as far as their names go."""
+    """A package manager with fake ESLint, Prettier and other tools."""
     needs = {each: f"file:{os.path.relpath(tools / each, folder)}" for each in ("eslint", "prettier", "biome")}
     folder.mkdir(parents=True, exist_ok=True)
     scripts = {"test": "eslint own tests", "lint": "eslint own lint"}
@@ -149,7 +149,7 @@ def checked(manager: str, folder: Path, *, folders: Sequence[str] = ("api", "sit
 
 
 def lock(runner: Runner, manager: str) -> None:
-    """As a developer has it, with nothing installed."""
+    """Writes the lockfile, with nothing installed."""
     words = {"npm": ["--package-lock-only"], "pnpm": ["--lockfile-only", "--offline"], "bun": ["--lockfile-only"]}
     tool = shutil.which("npm") if manager == "npm" else str(_INSTALLED / manager)
     assert tool is not None
@@ -245,7 +245,7 @@ def test_a_lockfile_that_is_behind_is_refused(manager: str, tmp_path: Path) -> N
     ("npm", "package-lock.json", "there is no package-lock.json"),
     ("bun", "", "packageManager in package.json is '': expected bun@VERSION"),
 ])  # fmt: skip
-def test_what_is_missing_is_named(manager: str, change: str, message: str, tmp_path: Path) -> None:
+def test_a_missing_lockfile_or_version_is_named(manager: str, change: str, message: str, tmp_path: Path) -> None:
     runner = checked("npm", tmp_path, **{"package-manager": manager})
     (runner.repository / "bun.lock").touch()
     if change:
@@ -299,7 +299,7 @@ def test_a_site_is_built_from_its_own_dockerfile_with_its_variables_whole(workfl
 
 
 @pytest.mark.parametrize("workflow", JOBS)
-def test_what_is_no_site_is_built_without_variables_and_key(workflow: str, tmp_path: Path) -> None:
+def test_a_service_that_is_not_a_site_is_built_without_site_variables_and_key(workflow: str, tmp_path: Path) -> None:
     none = {"vars.BUCKET": "", "vars.BUILD_ARGS": "", "secrets.SERVER_ACTIONS_KEY": ""}
     runner = built(workflow, tmp_path, **none)
     runner.inputs = {"service": "api", "environment": "dev"}

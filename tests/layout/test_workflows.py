@@ -19,7 +19,7 @@ WORKFLOWS = ROOT / ".github" / "workflows"
 
 
 def zizmor(folder: Path) -> str:
-    """What its most careful persona finds, or nothing."""
+    """Findings of zizmor's strictest persona."""
     done = subprocess.run(
         [Path(sys.executable).parent / "zizmor", "--offline", "--persona", "auditor", "--no-progress", "--quiet",
          "--config", ROOT / ".github" / "zizmor.yml", folder],
@@ -117,7 +117,7 @@ MUTANTS: dict[str, tuple[str, str | re.Pattern[str], str]] = {
     "a doctor whose findings are ignored": (
         "deploy-environment.yml", 'run: ./infra doctor "$ENVIRONMENT"', 'run: ./infra doctor "$ENVIRONMENT" || true'),
     "an old commit again": (
-        "deploy-environment.yml", re.compile(r"      - name: Not older than main\n(        .*\n)*"), ""),
+        "deploy-environment.yml", re.compile(r"      - name: Refuse a commit older than main\n(        .*\n)*"), ""),
     "a test that may fail": (
         "check.yml", "      - run: make test\n", "      - run: make test\n        continue-on-error: true\n"),
     "deployed whatever the doctor says": (
@@ -146,7 +146,7 @@ MUTANTS: dict[str, tuple[str, str | re.Pattern[str], str]] = {
         "          echo ${{ github.event.pull_request.title }}"),
     "strangers with our access": ("check.yml", "on:\n  pull_request:\n", "on:\n  pull_request_target:\n"),
     "released before it is built": ("service-release.yml", "    needs: build\n", ""),
-    "drift nobody looks for": ("drift.yml", '  schedule:\n    - cron: "17 4 * * *"\n', ""),
+    "drift without a schedule": ("drift.yml", '  schedule:\n    - cron: "17 4 * * *"\n', ""),
     "a pull request among releases": (
         "service-preview.yml", "    environment: ${{ inputs.environment }}-${{ inputs.service }}-preview\n",
         "    environment: ${{ inputs.environment }}-${{ inputs.service }}\n"),
@@ -172,7 +172,7 @@ def test_a_broken_workflow_is_noticed(mutant: str, folder: Path) -> None:
     broken = old.sub(new, text) if isinstance(old, re.Pattern) else text.replace(old, new)
     assert broken != text, "there is nothing to break"
     (folder / file).write_text(broken)
-    # Ours first, as it is by far the quickest.
+    # Our own check first, as it is by far the fastest.
     assert complaints(read(folder), AFTER) or actionlint(folder) or zizmor(folder)
 
 
@@ -218,7 +218,7 @@ GH = """#!/bin/sh
 @pytest.mark.parametrize(("commit", "code"), [("newest", 0), ("older", 1)])
 def test_an_old_deployment_that_is_run_again_stops(commit: str, code: int, tmp_path: Path) -> None:
     steps = read(WORKFLOWS)["deploy-environment.yml"]["jobs"]["deploy"]["steps"]
-    (step,) = (each for each in steps if each.get("name") == "Not older than main")
+    (step,) = (each for each in steps if each.get("name") == "Refuse a commit older than main")
     assert step["if"] == "github.run_attempt > 1"
     (tmp_path / "gh").write_text(GH)
     (tmp_path / "gh").chmod(0o755)

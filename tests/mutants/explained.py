@@ -10,10 +10,10 @@ NAME = "a name or description, for people"
 DEFAULT = "what AWS takes when nothing is said, or the same in other words"
 REFUSED = "AWS refuses it, and the deployment rolls back"
 LESS = "a permission less: the rehearsal evaluates IAM; `make permissions` takes each used grant away and sees a denial"
-RUNS = "a value that no policy can know. The rehearsal runs it, but nobody has tried that it fails with each of these"
+RUNS = "a value that no policy can know. The rehearsal runs it, but its failure was not tried with each of these"
 ORDER = "an order that another reference implies"
 EDGE = "the rehearsal declares it to a Cloudflare that checks each field against the contract, and asks what users get"
-ENOUGH = "thirty-two characters at least: nobody guesses them"
+ENOUGH = "thirty-two characters at least: they cannot be guessed"
 LIMIT = "a limit of the function's own; an alarm tells when it is nearly reached"
 
 

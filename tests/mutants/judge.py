@@ -15,10 +15,10 @@ from tests.mutants.templates import Mutant
 @dataclass(frozen=True)
 class Verdict:
     by: Policy | None
-    """None: CloudFormation's own schema, or nobody."""
+    """None: only CloudFormation's own schema, or nothing, rejects the mutant."""
     violation: Violation | None
     refused: str | None
-    """What CloudFormation objects to."""
+    """Violations of CloudFormation's schema."""
 
     @property
     def failure(self) -> Failure | None:
@@ -26,7 +26,7 @@ class Verdict:
 
 
 def judge(graph: Graph, mutant: Mutant) -> Verdict:
-    """Of a graph without violations. It is as before when this ends."""
+    """Applies a mutant to a graph without violations, judges it and undoes it."""
     undo = mutant.apply()
     graph.forget(resources=not mutant.place)
     try:
@@ -42,7 +42,7 @@ def judge(graph: Graph, mutant: Mutant) -> Verdict:
 
 @cache
 def _about(kind: str, property_: str) -> list[Policy]:
-    """Those that look at the whole come last: they take longest."""
+    """Policies about the property. Those that read everything come last: they take longest."""
     found = [each for each in policies() if each.is_about(kind, property_)]
     return sorted(found, key=lambda each: EVERYTHING in each.reads)
 
@@ -54,7 +54,7 @@ def _schema(kind: str) -> dict[str, Any]:
 
 
 def _refused(mutant: Mutant) -> Iterator[str]:
-    """Required properties that are gone, and values that are none of the allowed ones."""
+    """Missing required properties, and values that are not allowed."""
     kind = mutant.resource.type
     if not schemas.is_described(kind) or not mutant.place or mutant.place[0] != "Properties":
         return

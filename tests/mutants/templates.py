@@ -10,7 +10,7 @@ from template_policies import Graph
 from template_policies.graph import Resource
 
 Place = tuple[str | int, ...]
-# Another value of the same kind, for texts that are one of a few.
+# Another value of the same enumeration, for texts.
 OTHERWISE = {
     "ENABLED": "DISABLED", "Enabled": "Suspended", "DISABLED": "ENABLED", "HTTPS": "HTTP", "verify": "off",
     "awsvpc": "host", "IMMUTABLE": "MUTABLE", "FARGATE": "FARGATE_SPOT", "FARGATE_SPOT": "FARGATE",
@@ -38,22 +38,22 @@ class Mutant:
     resource: Resource
     how: str
     place: Place
-    """Within the resource: ("Properties", "MultiAZ"). Empty: the resource is gone."""
+    """Path within the resource: ("Properties", "MultiAZ"). Empty: the resource is removed."""
     apply: Callable[[], Callable[[], None]]
     document: bool = False
-    """Inside of a JSON text, of which `place` ends with the text's own."""
+    """Path inside a JSON text, which `place` names."""
     within: str = ""
 
     @property
     def changed(self) -> str:
-        """As policies name what they read."""
+        """The changed property, as policies name what they read."""
         if not self.place:
             return "Type"
         return str(self.place[1] if self.place[0] == "Properties" and len(self.place) > 1 else self.place[0])
 
     @property
     def path(self) -> str:
-        """Positions in lists are left out, as no rule is about them."""
+        """The path without list positions, as no policy depends on them."""
         return ".".join(str(each) for each in self.place if not isinstance(each, int)) + self.within
 
     def __str__(self) -> str:
@@ -63,7 +63,7 @@ class Mutant:
 
 
 def mutants(graph: Graph) -> Iterator[Mutant]:
-    """All of them, resource by resource."""
+    """All mutants, resource by resource."""
     for resource in list(graph.resources.values()):
         if resource.type == "AWS::CDK::Metadata":
             continue

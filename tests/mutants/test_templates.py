@@ -1,6 +1,6 @@
 """Every single fault of a template is noticed, or explained as harmless. CI looks at a sample, `make mutate` at all.
 
-The snapshots do not count: nobody has to read them.
+Snapshots do not count: a reviewer may overlook a change in them.
 """
 
 import copy
@@ -25,7 +25,7 @@ from tests.mutants.templates import Mutant, mutants, shape
 Templates = dict[str, dict[str, Any]]
 ROOT = Path(__file__).resolve().parents[2]
 ALL = os.environ.get("MUTANTS") == "all"
-# Whose fault is none of those that are generated, and what makes it.
+# Policies whose fault is not among the generated mutants, each with a mutation that causes it.
 ADDED: Mapping[str, tuple[str, str, Any]] = {
     "documents_stay_below_the_size_limit": (
         "AWS::IAM::ManagedPolicy",
@@ -50,7 +50,7 @@ SAMPLE = int(os.environ.get("MUTANTS", "400").replace("all", "0"))
 
 @pytest.fixture(scope="module")
 def environments(templates: Templates, loaded: Mapping[str, Environment]) -> list[Graph]:
-    """Copies that may be spoilt."""
+    """Copies of the templates that may be changed."""
     found = graphs(copy.deepcopy(templates), loaded)
     assert [each for graph in found for each in violations(graph)] == []
     return found
@@ -58,7 +58,7 @@ def environments(templates: Templates, loaded: Mapping[str, Environment]) -> lis
 
 @pytest.fixture(scope="module")
 def faults(environments: Sequence[Graph]) -> list[Mutant]:
-    """One of each kind: the same fault in a second environment is the same."""
+    """One mutant of each kind: the same fault in another environment counts once."""
     found: dict[int, Mutant] = {}
     for graph in environments:
         account = graph.environment.aws.account
@@ -87,8 +87,8 @@ def test_every_fault_is_noticed_or_explained(faults: Sequence[Mutant]) -> None:
     assert unexplained == [], f"{len(unexplained)} of {len(chosen)}"
 
 
-def test_what_is_noticed_is_named(faults: Sequence[Mutant]) -> None:
-    """By the resource that is at fault, or one that stands or falls with it; with a property and what is wrong."""
+def test_violations_name_the_resource_and_property_at_fault(faults: Sequence[Mutant]) -> None:
+    """A violation names the resource at fault or one that depends on it, a property and what is wrong."""
     chosen = random.Random(40).sample(faults, SAMPLE or 2000)
     for mutant, (by, _, value) in zip(chosen, _judged(chosen), strict=True):
         if by is not None:
@@ -102,7 +102,7 @@ def test_what_is_noticed_is_named(faults: Sequence[Mutant]) -> None:
 def test_each_policy_notices_a_fault_of_what_it_reads(
     policy: Policy, by_property: Mapping[tuple[str, str], Sequence[Mutant]]
 ) -> None:
-    """A policy that never says no is none."""
+    """A policy that never finds a violation is useless."""
     about = [each for key in by_property for each in by_property[key] if policy.is_about(*key)]
     random.Random(18).shuffle(about)
     assert any(_objects(policy, each) for each in about[:1500]), "add a fault that it notices to ADDED"

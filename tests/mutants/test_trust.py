@@ -33,7 +33,7 @@ def test_a_trust_that_lets_a_wrong_token_in_is_noticed(templates: Templates, loa
 
 
 def _of_trust(graph: Graph) -> list[Mutant]:
-    """Of roles that GitHub's tokens lead to."""
+    """Mutants of the roles that GitHub's tokens may assume."""
     federated = [
         role
         for role in graph.of("AWS::IAM::Role")

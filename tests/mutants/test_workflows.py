@@ -43,7 +43,7 @@ EXPLAINED: Sequence[tuple[str, str, str]] = (
 
 @pytest.fixture(scope="module")
 def workflows(loaded: Mapping[str, Environment]) -> dict[str, Any]:
-    """Ours, deploying the tests' environments."""
+    """Our workflows, deploying the tests' environments."""
     found: dict[str, Any] = dict(read(WORKFLOWS))
     written = yaml.safe_load(workflow(loaded))
     found["deploy.yml"] = {("on" if key is True else key): value for key, value in written.items()}
@@ -67,7 +67,7 @@ def _is_noticed(fault: Fault, after: Mapping[str, str | None]) -> bool:
     try:
         return bool(complaints(fault.workflows, after))
     except (KeyError, ValueError, AttributeError, TypeError):
-        return True  # without what every workflow has; the test that asks ends red
+        return True  # Without a part that every workflow has, the test must fail.
 
 
 def _fits(fault: Fault, path: str, how: str) -> bool:

@@ -15,7 +15,7 @@ class Fault:
     path: str
     """Names of steps stand for their places: jobs.deploy.steps.[Deploy].run"""
     workflows: Mapping[str, Any]
-    """All of them, this one with the fault."""
+    """All workflows, one of them with the fault."""
 
     def __str__(self) -> str:
         return f"{self.file}: {self.how} {self.path}"

@@ -26,14 +26,14 @@ class Account:
         self.deployments: dict[str, list[dict[str, Any]]] = {"api": [], "worker": []}
         self.alarms: list[dict[str, Any]] = []
         self.resources: dict[str, list[tuple[str, str, str]]] = {}
-        """More of them by stack: type, logical id, physical id."""
+        """Further resources by stack: type, logical id, physical id."""
         self.maintenance: dict[str, Any] | None = None
-        """As `infra maintenance on` records it."""
+        """The record of `infra maintenance on`."""
         self.next_deployment: dict[str, Any] | None = None
-        """What UpdateService begins."""
+        """The deployment that UpdateService starts."""
 
     def released(self, service: str = "api", **changes: Any) -> Release:
-        """Into the ledger, as under way unless `changes` say otherwise."""
+        """Adds a release to the ledger, as running unless `changes` say otherwise."""
         now = changes.pop("at", datetime.now(UTC) - timedelta(seconds=30))
         plain = {
             "service": service, "id": new_id(now, f"{len(self.dynamo.items):06}"), "kind": "release", "image": IMAGE,
@@ -66,14 +66,14 @@ class Account:
         is_composite: bool = False,
         tells: tuple[str, ...] = ("arn:aws:sns:eu-central-1:111122223333:topic",),
     ) -> None:
-        """`tells` are the topics that hear of it."""
+        """`tells` are the notified topics."""
         moment = datetime.now(UTC) - timedelta(minutes=minutes)
         alarm = {"AlarmName": name, "StateValue": "ALARM", "StateUpdatedTimestamp": datetime.now(UTC)}
         found = {"AlarmDescription": description} if description else {}
         alarm |= {"AlarmActions": list(tells)}
         self.alarms.append({**alarm, **found, "StateTransitionedTimestamp": moment, "composite": is_composite})
 
-    # -- as boto3 has it
+    # -- boto3's interface
 
     def client(self, service: str) -> Any:
         return self.dynamo if service == "dynamodb" else self
@@ -145,11 +145,11 @@ class Account:
             return {"MetricAlarms": [{"AlarmName": each, "StateValue": "OK"} for each in asked["AlarmNames"]]}
         found = [each for each in self.alarms if each["AlarmName"].startswith(asked["AlarmNamePrefix"])]
         assert asked.get("StateValue", "ALARM") == "ALARM", "all of them fire"
-        # Without AlarmTypes, composite ones are not answered (CloudWatch API Reference, DescribeAlarms).
+        # Without AlarmTypes, DescribeAlarms returns no composite alarms (CloudWatch API Reference).
         composite = [each for each in found if each["composite"] and "CompositeAlarm" in asked.get("AlarmTypes", [])]
         return {"MetricAlarms": [each for each in found if not each["composite"]], "CompositeAlarms": composite}
 
-    class exceptions:  # noqa: N801  (as boto3 has it)
+    class exceptions:  # noqa: N801  (boto3's name)
         class ParameterNotFound(Exception):
             pass
 

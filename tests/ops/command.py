@@ -20,11 +20,11 @@ class Answer:
 
 
 def infra_says(*words: str, **environment: str) -> Answer:
-    """With these environment variables beside those of the tests."""
+    """Runs `infra`, with these environment variables besides those of the tests."""
     out, errors, code = io.StringIO(), io.StringIO(), 0
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(errors):
         patch.setattr(sys, "argv", ["infra", *words])
-        # A process of its own has asked Cloudflare nothing yet.
+        # A new process has sent no request to Cloudflare yet.
         patch.setattr(credentials, "_pace", new_pace())
         for name, value in environment.items():
             patch.setenv(name, value)

@@ -14,7 +14,7 @@ from ops import __main__ as infra
 ROOT = Path(__file__).resolve().parents[2]
 ENV = "production"
 IMAGE = f"111122223333.dkr.ecr.eu-central-1.amazonaws.com/api@sha256:{'a' * 64}"
-# What each command is given; ENV comes first. Those without credentials of ours are not here.
+# Arguments of each command, after ENV. Commands that need no AWS credentials are not here.
 ARGUMENTS: dict[str, list[str]] = {
     "release": ["--service", "api", "--image", IMAGE],
     "releases": ["--service", "api"],
@@ -57,8 +57,8 @@ ARGUMENTS: dict[str, list[str]] = {
     "redis ask": ["INFO"],
 }
 BEFORE_A_DEPLOYMENT = {"doctor", "drift", "edge plan", "secret list", "github", "verify", "effects", "explain"}
-"""Those that need no stack of ours, or explain more than that it is missing."""
-# Those that need no account, a terminal, or what production has not (jobs, previews).
+"""Commands that need no stack, or explain more than that it is missing."""
+# Commands that need no account, a terminal, or features that production lacks (jobs, previews).
 ELSEWHERE: dict[str, list[str]] = {
     "db dump": ["copy.dump", "--reason", "support case 4711"],
     "db shell": ["--reason", "support case 4711"],
@@ -93,12 +93,12 @@ def commands() -> dict[str, Any]:
 
 
 def with_json() -> set[str]:
-    """Commands that take it."""
+    """Commands that accept `--json`."""
     return {name for name, each in commands().items() if any("--json" in option.opts for option in each.params)}
 
 
 def types() -> dict[str, Any]:
-    """By command. Raises where the page names a type that is not in its file."""
+    """Types of the JSON documents by command. Raises if the page names a type that is not in its file."""
     found: dict[str, Any] = {}
     for row in _ROW.finditer((ROOT / "docs" / "commands.md").read_text()):
         module = row["file"].removeprefix("runtime/").removesuffix(".py").replace("/", ".")
@@ -108,7 +108,7 @@ def types() -> dict[str, Any]:
 
 
 def conforms(command: str, text: str) -> Any:
-    """The document, after a look that it has the fields of the documented type, all of them and no others."""
+    """The document. Asserts that it has exactly the fields of the documented type."""
     document, kind = json.loads(text), TypeAdapter(types()[command])
     assert kind.dump_python(kind.validate_json(text, strict=True), mode="json") == document
     return document

@@ -63,7 +63,7 @@ def test_an_unreachable_aws_is_reported_as_that(dev: Environment, monkeypatch: p
 @pytest.mark.parametrize(
     "message", ["Stack with id daadaar-dev-api does not exist", "Stack [daadaar-dev-api] does not exist"]
 )
-def test_what_is_not_deployed_is_to_be_deployed_first(message: str, dev: Environment) -> None:
+def test_an_error_about_a_missing_stack_names_the_deployment(message: str, dev: Environment) -> None:
     text = str(explained(refused("ValidationError", message, "ListStackResources"), "dev", dev))
     assert text == (
         "dev: the stack daadaar-dev-api does not exist in account 444455556666; deploy it first: make deploy ENV=dev"

@@ -26,7 +26,7 @@ POSTGRESQL = "/aws/rds/instance/db/postgresql"
 
 
 class CloudWatchLogs:
-    """Events by log group, in pages of one; a page may be empty. A group is made with its first event."""
+    """Events by log group, in pages of one; a page may be empty. The first event creates its group."""
 
     class exceptions:  # noqa: N801
         class ResourceNotFoundException(Exception):
@@ -37,7 +37,7 @@ class CloudWatchLogs:
         self.asked: list[Mapping[str, Any]] = []
 
     def writes(self, group: str, text: str, *, seconds: int) -> None:
-        """So many seconds after noon."""
+        """The time this many seconds after noon."""
         moment = int((NOW + timedelta(seconds=seconds)).timestamp() * 1000)
         found = self.events.setdefault(group, [])
         found.append({"eventId": f"{group}{len(found)}", "timestamp": moment, "message": text})
@@ -179,7 +179,7 @@ def test_following_prints_each_line_once_also_one_that_arrives_late(environment:
         ("2026-11-26T07:59:59Z", datetime(2026, 11, 26, 7, 59, 59, tzinfo=UTC)),
     ],
 )
-def test_since_is_a_while_or_a_moment(text: str, moment: datetime) -> None:
+def test_since_takes_a_duration_or_a_time(text: str, moment: datetime) -> None:
     assert logs.since(text, now=NOW) == moment
 
 
@@ -270,7 +270,7 @@ def test_a_name_that_matches_none_or_several_is_refused_with_the_candidates(
 
 
 class Functions:
-    """Lambda and EventBridge: one function, which a schedule and an event of AWS's run."""
+    """Lambda and EventBridge with one function, which a schedule and an AWS event invoke."""
 
     def __init__(self) -> None:
         self.events: list[Any] = []

@@ -29,7 +29,7 @@ QUIET = Console(quiet=True)
 
 @pytest.fixture
 def place(production: Account, tmp_path: Path) -> Iterator[DatabasePlace]:
-    """With a table of many rows, and the AWS CLI's stand-in."""
+    """A database with a table of many rows, and a simulated AWS CLI."""
     session_manager.install(tmp_path / "bin")
     cdk = production.cdk
     variables = {

@@ -29,7 +29,7 @@ PLATFORM = "daadaar-production-platform"
 
 @pytest.fixture
 def wanted(templates: Templates, production: Account, monkeypatch: pytest.MonkeyPatch) -> Templates:
-    """What the code would make; a test spoils its copy."""
+    """Templates of the code; each test changes its own copy."""
     mine = {
         f"daadaar-{name.lower().replace('/', '-')}": json.loads(json.dumps(each))
         for name, each in templates.items()
@@ -41,7 +41,7 @@ def wanted(templates: Templates, production: Account, monkeypatch: pytest.Monkey
 
 
 def problems(account: Account, wanted: Templates) -> list[str]:
-    """Without those of the account as such, which tests/ops/test_first_day.py is about."""
+    """Doctor's findings, without those about the account (tests/ops/test_first_day.py)."""
     found = doctor.examine("production", account.environment, account, wanted)
     return [f"{each.where}: {each.what}" for each in found if each.where.startswith("daadaar-")]
 
@@ -93,7 +93,7 @@ def test_a_token_that_cannot_turn_on_maintenance_is_reported_before_an_incident(
 def test_a_zone_without_its_certificate_at_the_edge_is_reported_before_users_see_it(
     status: str, wanted: Templates, production: Account
 ) -> None:
-    """Cloudflare takes up to a day for a new zone's."""
+    """Cloudflare needs up to a day for the certificate of a new zone."""
     assert list(zone(production.environment, wanted, production)) == []
     production.zone.edge_certificate = status
     try:
@@ -160,7 +160,7 @@ def test_harmful_effects_are_reported_before_a_deployment(
     assert any(expected in each for each in problems(production, wanted))
 
 
-def test_what_was_acknowledged_stops_nothing(wanted: Templates, production: Account) -> None:
+def test_an_acknowledged_effect_stops_nothing(wanted: Templates, production: Account) -> None:
     _rename_the_database(wanted)
     (found,) = effects_of(production, wanted)
     name = found.fix.rpartition("Acknowledge: ")[2]
@@ -229,7 +229,7 @@ def test_a_product_under_another_name_is_noticed(wanted: Templates, production: 
 
 
 def test_a_site_that_moves_to_amplify_is_looked_at_where_it_still_runs(wanted: Templates, production: Account) -> None:
-    """By ECS, in the stack that has the same name."""
+    """Its stack on ECS still runs under the same name."""
     amplify = Amplify(repository="daadaar/frontend", branch="main", access_token_secret="daadaar/github-token")
     sites = {"frontend": production.environment.services["frontend"].model_copy(update={"amplify": amplify})}
     moves = production.environment.model_copy(update={"services": {**production.environment.services, **sites}})

@@ -15,7 +15,7 @@ def findings(account: Account) -> list[str]:
 
 @pytest.mark.parametrize("status", UNDER_WAY)
 def test_a_deployment_that_no_release_began_is_waited_for(status: str) -> None:
-    """By a restart, or in ECS's console."""
+    """A restart or a person in ECS's console began it."""
     account = Account()
     account.deploys(status=status)
     assert findings(account) == [f"ECS deploys api ({status})"]

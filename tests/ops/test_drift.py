@@ -106,14 +106,12 @@ def test_an_environment_that_is_not_deployed_is_to_be_deployed_first(account: So
         reported(account, dev)
 
 
-def test_what_was_just_deployed_has_not_drifted(
-    account: Somebodys, dev: Environment, deploy: Callable[..., str]
-) -> None:
+def test_a_fresh_deployment_has_not_drifted(account: Somebodys, dev: Environment, deploy: Callable[..., str]) -> None:
     assert deploy(Database=DATABASE, Logs=LOGS, Secret=SECRET) == "CREATE_COMPLETE"
     assert reported(account, dev) == []
 
 
-def test_what_aws_changes_by_itself_is_no_drift_and_stays_so_at_the_next_deployment(
+def test_changes_by_aws_are_not_drift_and_survive_the_next_deployment(
     account: Somebodys, dev: Environment, deploy: Callable[..., str]
 ) -> None:
     deploy(Database=DATABASE)
@@ -134,7 +132,7 @@ def test_what_aws_changes_by_itself_is_no_drift_and_stays_so_at_the_next_deploym
     assert found() == ("17.10", 150)
 
 
-def test_what_a_person_changes_is_drift(account: Somebodys, dev: Environment, deploy: Callable[..., str]) -> None:
+def test_manual_changes_are_drift(account: Somebodys, dev: Environment, deploy: Callable[..., str]) -> None:
     deploy(Database=DATABASE, Logs=LOGS)
     account.client("rds").modify_db_instance(
         DBInstanceIdentifier="app", AllocatedStorage=300, BackupRetentionPeriod=1, ApplyImmediately=True
@@ -148,12 +146,12 @@ def test_what_a_person_changes_is_drift(account: Somebodys, dev: Environment, de
 
 
 def by_hand(account: Any, *, is_: Any, becomes: Any) -> list[str]:
-    """What a deployment of other resources would write over."""
+    """Manual changes that a deployment of other resources would overwrite."""
     before, after = ({STACK: {"Resources": each}} for each in (is_, becomes))
     return [f"{each.severity.name} {each.what}" for each in overwritten(account, before, after, effects(before, after))]
 
 
-def test_what_a_person_has_changed_counts_when_the_deployment_writes_it_again(
+def test_a_deployment_that_would_overwrite_a_manual_change_is_reported(
     account: Somebodys, deploy: Callable[..., str]
 ) -> None:
     now = {"Logs": LOGS, "Database": DATABASE}

@@ -31,7 +31,7 @@ class Operator:
         return self._checked(infra_says("edge", *words, **self._variables | environment))
 
     def types(self, *words: str) -> Answer:
-        """As a person does: the script, a process of its own, and templates of the code."""
+        """Runs the script as a person does, in a separate process, which synthesizes the templates."""
         done = subprocess.run(
             [ROOT / "infra", "edge", *words],
             env={**os.environ, **self._variables},
@@ -65,7 +65,7 @@ def user_agent(account: Account) -> dict[str, str]:
 
 @pytest.fixture
 def operator(production: Account, assembly: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Operator]:
-    """Whatever a test breaks is whole again afterwards."""
+    """Restores the zone after each test."""
     monkeypatch.setattr(synthesized, "synthesized", lambda name: dict(read(assembly / f"assembly-{name}")))
     operator = Operator(production)
     yield operator
@@ -79,7 +79,7 @@ def test_nothing_has_drifted_after_a_deployment(operator: Operator) -> None:
         assert "12 declarations compared" in answer.stdout
 
 
-def test_what_was_changed_by_hand_is_shown_and_put_right(operator: Operator) -> None:
+def test_manual_changes_are_shown_and_reverted(operator: Operator) -> None:
     account = operator.account
     before = foreign_objects(account.cloudflare.world, owner="production")
     rule(account, "http_request_cache_settings", "media-cache")["action_parameters"]["browser_ttl"]["default"] = 60

@@ -28,7 +28,7 @@ def of(edge: EdgeModel, **changes: float) -> Saving:
 
 
 def resident(trace: Trace, kept_days: float) -> int:
-    """How many objects a cache holds that keeps each so long after it was last asked for: the mean of many moments."""
+    """Mean number of objects in a cache that keeps each for this time after its last request."""
     counts = []
     for moment in np.linspace(30, 60, 40):
         recent = (trace.when <= moment) & (trace.when > moment - kept_days)
@@ -44,8 +44,8 @@ def least_recently_used(what: Ids, size: int) -> NDArray[np.bool_]:
 
 @pytest.mark.parametrize("alpha", [0.7, 0.9, 1.1])
 @pytest.mark.parametrize("kept_days", [1.0, 7.0])
-def test_keeping_for_a_time_is_what_a_full_cache_does(alpha: float, kept_days: float) -> None:
-    """The approximation that the model stands on, within one point."""
+def test_a_retention_time_approximates_an_lru_cache(alpha: float, kept_days: float) -> None:
+    """The model is based on this approximation; it holds within one percentage point."""
     trace = requests(traffic(alpha=alpha))
     counted = trace.when >= 30
     ours = misses(trace.when, trace.what, kept_days)[counted].mean()
@@ -54,7 +54,7 @@ def test_keeping_for_a_time_is_what_a_full_cache_does(alpha: float, kept_days: f
 
 
 def test_two_tiers_are_two_caches_one_behind_the_other() -> None:
-    """Every location and the one above them, each by libCacheSim; within one point."""
+    """Compares every location and the upper tier with libCacheSim, within one percentage point."""
     edge, asked = EdgeModel(kept_days=3, tiered=True, locations=5), traffic()
     trace = requests(asked)
     ours = saving(asked, edge, trace, seed=7)
@@ -72,7 +72,7 @@ def test_two_tiers_are_two_caches_one_behind_the_other() -> None:
 
 
 def test_a_cache_that_is_too_small_would_be_noticed() -> None:
-    """The comparison above can fail."""
+    """Shows that the comparison above can fail."""
     trace = requests(traffic())
     counted = trace.when >= 30
     ours = misses(trace.when, trace.what, 7.0)[counted].mean()
@@ -92,14 +92,14 @@ def test_more_requests_a_tier_and_a_longer_memory_save_more() -> None:
     )
 
 
-def test_what_no_cache_answers_is_lost() -> None:
+def test_requests_that_bypass_the_cache_reduce_the_saving() -> None:
     edge = EdgeModel(kept_days=7, tiered=True)
     lost = of(edge).percent - of(edge, bypass_percent=10).percent
     assert 7 < lost < 10, "ten per cent of what would otherwise mostly be hits"
 
 
 def test_browsers_save_bytes_and_lower_what_is_measured() -> None:
-    """So that the share alone is no measure of success."""
+    """The share alone is therefore no measure of success."""
     edge = EdgeModel(kept_days=7, tiered=True)
     without, with_ = of(edge), of(edge, repeated_percent=40)
     assert without.percent == without.percent_with_browsers
@@ -112,7 +112,7 @@ def test_browsers_save_bytes_and_lower_what_is_measured() -> None:
 MODEL = ("egress", "model", "--objects", "200")
 
 
-def test_it_is_asked_on_the_command_line(tmp_path: Path) -> None:
+def test_the_model_runs_from_the_command_line(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "ops", *MODEL, "--plot", str(tmp_path / "egress.svg")],
         cwd=ROOT, capture_output=True, text=True, check=False,
@@ -138,7 +138,7 @@ def test_it_is_asked_on_the_command_line(tmp_path: Path) -> None:
         (["--bypass", "100"], "--bypass"),
     ],
 )
-def test_what_is_asked_wrongly_ends_with_2(words: list[str], expected: str) -> None:
+def test_wrong_arguments_end_with_exit_code_2(words: list[str], expected: str) -> None:
     done = infra_says(*MODEL, *words, COLUMNS="160")
     assert done.returncode == 2
     assert expected in done.stderr

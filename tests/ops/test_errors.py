@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Failing:
-    """A client of AWS, none of whose calls succeeds."""
+    """An AWS client whose calls all fail."""
 
     exceptions = type("exceptions", (), {"__getattr__": lambda self, name: type(name, (Exception,), {})})()
 
@@ -128,10 +128,10 @@ def test_an_error_is_one_line_with_its_remedy(
 @pytest.mark.parametrize(
     "words", forms({name: words for name, words in ARGUMENTS.items() if name not in BEFORE_A_DEPLOYMENT}, ENV)
 )
-def test_what_needs_a_deployment_says_so(
+def test_commands_that_need_a_deployment_say_so(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The others: tests/ops/test_first_day.py, in an account that is really empty."""
+    """tests/ops/test_first_day.py has the other commands, in an empty account."""
     reports("not deployed", words, monkeypatch, capsys)
 
 

@@ -19,7 +19,7 @@ from tests.ops.every_command import ARGUMENTS, ELSEWHERE, ENV, conforms, with_js
 
 SLOWEST_SECONDS = 10.0
 FINDINGS = 3
-# Words, and how it may end: whether an alarm fires or the last release has failed is another test's doing.
+# Arguments, and possible exit codes: other tests decide whether an alarm fires or the last release has failed.
 FINE: dict[str, tuple[list[str], set[int]]] = {
     "status": ([], {0}),
     "alarms": ([], {0, FINDINGS}),
@@ -54,7 +54,7 @@ CHANGING = {
     "redis rotate", "release", "restart", "restore back", "restore drill", "restore objects", "restore point",
     "restore table", "rollback", "run", "sandbox break", "sandbox end", "sandbox repair", "secret set",
 }  # fmt: skip
-# Of what production has not, or that needs no environment.
+# Commands for features that production lacks, or without an environment.
 ELSEWHERE_FINE = {"egress model", "job list", "preview list", "redis url", "review"}
 WRONG: dict[str, str] = {
     "release production --service apo --image x": "--service 'apo': expected one of api,",
@@ -130,7 +130,9 @@ def test_every_command_is_here_or_has_tests_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("command", FINE)
-def test_it_ends_well_and_prints_what_is_documented(command: str, says: Callable[[str], tuple[int, str, str]]) -> None:
+def test_each_command_succeeds_and_prints_the_documented_json(
+    command: str, says: Callable[[str], tuple[int, str, str]]
+) -> None:
     words, ends = FINE[command]
     asked = " ".join([command, ENV, *words])
     code, out, err = says(asked)

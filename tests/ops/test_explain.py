@@ -92,7 +92,7 @@ def test_a_change_that_was_refused_as_a_whole_has_the_stacks_own_reason() -> Non
     assert (failure.type, failure.reason) == (STACK, "Export a cannot be deleted as it is in use by b")
 
 
-def test_of_a_release_the_ledger_knows_more() -> None:
+def test_a_failed_release_refers_to_the_ledger() -> None:
     cloudformation = CloudFormation("UPDATE_ROLLBACK_COMPLETE", *FAILED)
     cloudformation.token = "r20261126-120000-abcdef"
     assert found(cloudformation)[0].release == "r20261126-120000-abcdef"

@@ -83,14 +83,12 @@ def test_doctor_reports_everything_that_a_new_account_lacks(
         assert any("OIDC provider does not exist" in each for each in of_account)
 
 
-def test_what_is_safe_is_done_and_the_rest_is_left_to_a_person(
-    examined: Callable[[], list[Finding]], findings: Callable[[], list[str]]
-) -> None:
+def test_fix_does_only_what_is_safe(examined: Callable[[], list[Finding]], findings: Callable[[], list[str]]) -> None:
     doctor.repair(examined(), Console(quiet=True))
     found = findings()
     assert not [each for each in found if "service-linked role" in each]
     assert all("are requested" in each for each in starting(found, "quota ")), "AWS has not granted them yet"
-    assert starting(found, "secret daadaar/cloudflare-token"), "nobody invents a token"
+    assert starting(found, "secret daadaar/cloudflare-token"), "--fix cannot create a token"
     time.sleep(1.1)
     assert not starting(findings(), "quota ")
 
@@ -134,7 +132,7 @@ def test_a_zone_that_acm_cannot_use_is_reported(account: Account, findings: Call
 def test_credentials_that_cannot_read_secrets_get_a_list_of_unchecked_items_and_no_failure(
     account: Account, templates: Templates
 ) -> None:
-    """As the pipeline's."""
+    """The pipeline's credentials, for example."""
     account.prepare()
     iam = account.client("iam")
     iam.create_user(UserName="pipeline")
@@ -165,7 +163,7 @@ class Denying:
         return call
 
 
-def test_what_an_account_may_not_be_asked_stops_nothing() -> None:
+def test_denied_checks_of_the_account_stop_nothing() -> None:
     production = load(["production"])["production"]
     found = [
         *free_plan(production, Denying()),
@@ -268,7 +266,7 @@ def test_a_stack_that_could_not_be_created_can_be_created_again(
 
 
 class Blind:
-    """The pipeline: reads CloudFormation, and nothing of a load balancer."""
+    """The pipeline's credentials: they may read CloudFormation, but no load balancer."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
@@ -286,7 +284,7 @@ def _stack(account: Account, name: str) -> Stack:
 
 
 _KIND = "AWS::ElasticLoadBalancingV2::LoadBalancer"
-_LOGS = {"access_logs.s3.enabled": "true", "access_logs.s3.bucket": "a-bucket-that-nobody-has"}
+_LOGS = {"access_logs.s3.enabled": "true", "access_logs.s3.bucket": "a-bucket-that-does-not-exist"}
 
 
 def _balancer(**attributes: str) -> dict[str, Any]:
@@ -310,7 +308,7 @@ def _fails(cloudformation: Any, name: str, resources: dict[str, Any]) -> None:
         time.sleep(0.05)
 
 
-# Exit code, and what is said in one of both streams, where nothing is deployed.
+# Exit code, and text on standard output or error, if nothing is deployed.
 BEFORE: dict[str, tuple[int, str]] = {
     "doctor": (3, "no stack CDKToolkit"),
     "drift": (1, "deploy it first: make deploy ENV=dev"),

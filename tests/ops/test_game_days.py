@@ -23,7 +23,7 @@ from tests.ops.account import NAME
 
 
 class Watched(in_memory.Account):
-    """With a template of one experiment, which goes through these states."""
+    """An account with the template of one experiment, which goes through these states."""
 
     def __init__(self, *states: str) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ def test_an_experiment_that_would_only_be_an_outage_is_refused() -> None:
         run(place, "tasks-stopped", Console(file=io.StringIO()))
 
 
-def test_what_fis_cannot_do_needs_a_sandbox() -> None:
+def test_experiments_that_fis_cannot_run_need_a_sandbox() -> None:
     wanted = r"only in a sandbox .*make sandbox ENV=production.*no API that makes Cloudflare fail"
     with pytest.raises(InputError, match=wanted):
         output_of(Watched(), "cloudflare-errors")
@@ -102,7 +102,7 @@ def test_the_list_says_what_each_costs_users() -> None:
 
 
 def test_redis_has_the_tags_by_which_fis_finds_it(production: Account) -> None:
-    """Tags of its stack: no template gives it any."""
+    """The stack's tags: the template itself sets none."""
     elasticache = production.client("elasticache")
     (group,) = elasticache.describe_replication_groups()["ReplicationGroups"]
     tags = elasticache.list_tags_for_resource(ResourceName=group["ARN"])["TagList"]
@@ -111,7 +111,7 @@ def test_redis_has_the_tags_by_which_fis_finds_it(production: Account) -> None:
 
 
 def test_the_database_has_a_backup_from_its_beginning(production: Account) -> None:
-    """As RDS takes one: without it, the alarm on daily backups would fire beside every experiment."""
+    """RDS takes one at creation; without it, the alarm on daily backups would fire during every experiment."""
     identity = production.resource("Data", "AWS::RDS::DBInstance")
     rds = production.client("rds")
     assert rds.describe_db_snapshots(DBInstanceIdentifier=identity, SnapshotType="automated")["DBSnapshots"]

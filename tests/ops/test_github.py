@@ -22,11 +22,11 @@ Templates = dict[str, dict[str, Any]]
 
 
 def outputs(templates: Templates, name: str) -> dict[str, str]:
-    """As CloudFormation would answer, except that each value is only the name of its output."""
+    """Outputs of the stack Delivery, with the output's name as its value."""
     return {key: f"the {key}" for key in templates[f"{name}/Delivery"]["Outputs"]}
 
 
-# Whose repository it is in, and how its name ends: (of a service, -drift or -preview or nothing).
+# Kinds of GitHub environments: (whether of a service's repository, suffix of the name).
 Kind = tuple[bool, str]
 
 
@@ -124,7 +124,7 @@ FORKED = "daadaar@70001/backend@9000002"
 
 @pytest.fixture
 def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
-    """Three repositories from before July 2026, and nobody logged in."""
+    """Three repositories from before July 2026, without a login at GitHub."""
     github = GitHub({name: Repository(name) for name in NAMES})
     with served(github) as url:
         monkeypatch.setenv("GITHUB_API_URL", url)
@@ -168,7 +168,7 @@ def test_a_subject_template_of_ones_own_stops_a_deployment(github: GitHub) -> No
     assert "use_default=true" in found.fix
 
 
-def test_what_a_token_does_not_show_is_one_finding_that_stops_nothing(
+def test_a_token_without_access_to_repositories_is_one_finding_that_stops_nothing(
     github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("daadaar/backend", "daadaar/frontend"):

@@ -88,7 +88,7 @@ def test_services_of_one_repository_have_an_environment_each(
 def test_an_environment_that_no_workflow_reads_any_more_is_named_and_left_to_a_person(
     templates: Templates, github: GitHub, client: httpx.Client
 ) -> None:
-    """Until 2026-11 a service's releases ran in dev and dev-preview; a copy of a role's name shows whose it was."""
+    """Until 2026-11 releases ran in dev and dev-preview; such an environment is recognized by its role's name."""
     wanted = list(settings(load(["dev"])["dev"], outputs(templates, "dev")))
     own = {each.name: each.variables for each in wanted if each.service == "api"}
     before = github.repositories["daadaar/backend"].environments
@@ -113,7 +113,7 @@ def test_an_environment_that_no_workflow_reads_any_more_is_named_and_left_to_a_p
 def test_a_private_repository_has_to_let_the_services_call_its_workflows(
     owner: str, level: str, templates: Templates, github: GitHub, client: httpx.Client
 ) -> None:
-    """Until then, each caller fails with "workflow was not found". No token helps."""
+    """Before access is granted, each caller fails with "workflow was not found", whatever its token."""
     wanted = list(settings(load(["dev"])["dev"], outputs(templates, "dev")))
     for each in github.repositories.values():
         each.is_private, each.owner = True, owner
@@ -133,7 +133,7 @@ def test_one_repository_for_everything_calls_its_own_workflows(github: GitHub, c
 
 
 class Deployed:
-    """CloudFormation, as far as the outputs of a stack go."""
+    """CloudFormation with the outputs of a stack."""
 
     def __init__(self, found: Mapping[str, str]) -> None:
         self._outputs = [{"OutputKey": key, "OutputValue": value} for key, value in found.items()]
@@ -151,7 +151,7 @@ class Deployed:
 def doctor(
     templates: Templates, github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[], dict[str, str]]]:
-    """What doctor says of GitHub's environments of dev, by where."""
+    """Doctor's findings about GitHub's environments of dev, by place."""
     deployed, environment = Deployed(outputs(templates, "dev")), load(["dev"])["dev"]
 
     def examine() -> dict[str, str]:
@@ -268,7 +268,7 @@ def test_a_secret_that_is_missing_is_left_with_its_command(github: GitHub, clien
 
 
 class Forgetful(GitHub):
-    """A PUT loses the reviewers, whatever it says of them."""
+    """A PUT loses the reviewers, even if it contains them."""
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], content: bytes) -> Answer:
         found = super().answer(method, target, headers, content)

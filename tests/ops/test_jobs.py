@@ -65,7 +65,7 @@ def place(world: World, tmp_path: Path) -> JobPlace:
 
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """What happens each time that the command waits."""
+    """Runs a step each time that the command waits."""
 
     def happens(*steps: Callable[[], object]) -> None:
         left = list(steps)
@@ -124,7 +124,7 @@ def test_run_ends_when_its_run_is_deleted_by_hand(
 def test_an_unknown_job_is_answered_with_the_nearest_and_with_all(
     place: JobPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without credentials."""
+    """The command needs no credentials for it."""
     monkeypatch.setattr("ops.__main__._environment", lambda _: place.environment)
     monkeypatch.setattr("ops.__main__.session_of", lambda *_: pytest.fail("credentials were asked for"))
     with pytest.raises(InputError, match=r"JOB 'claen': expected one of .*clean; did you mean clean\?"):

@@ -41,7 +41,7 @@ class Memory(InMemoryStateStore):
 
 
 class CloudWatch(Account):
-    """Alarms, mute rules as CloudWatch keeps them, and who asks."""
+    """An account with alarms, CloudWatch's mute rules and a caller."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class CloudWatch(Account):
         self.rings("daadaar-production-api-TargetTracking", "Hands off")
         self.rings("daadaar-production-observability-Users", STORAGE, is_composite=True)
 
-    class exceptions(Account.exceptions):  # noqa: N801  (as boto3 has it)
+    class exceptions(Account.exceptions):  # noqa: N801  (boto3's name)
         class ResourceNotFoundException(Exception):
             pass
 
@@ -80,7 +80,7 @@ class Operator:
 
     @property
     def at(self) -> EdgeOf:
-        """A new look each time, as each command has."""
+        """Reads the state anew, as each command does."""
         secrets = Secrets(FakeSecretsManager({"check-pass": "let-me-through"}))
         parts: Any = (self.aws, self.edge.api(), secrets, self.edge.store)
         return EdgeOf(NAME, ENVIRONMENT, *parts)
@@ -236,7 +236,7 @@ def test_more_alarms_than_a_rule_takes_are_shared_among_several() -> None:
 
 @contextmanager
 def page(until: datetime, asked: list[tuple[str, str, bytes]]) -> Iterator[str]:
-    """The Worker before an origin that keeps what it was asked."""
+    """The Worker in front of an origin that records its requests."""
 
     def origin(handler: Any, content: bytes) -> None:
         asked.append((handler.command, handler.path, content))

@@ -18,12 +18,14 @@ def _broken(environments: Path) -> None:
 
 
 def _copied(environments: Path) -> None:
-    """As somebody begins another environment, with production's names still in it."""
+    """Copies production's file for a new environment, with production's names still in it."""
     (environments / "canary.toml").write_text((environments / "production.toml").read_text())
 
 
 @pytest.mark.parametrize("draft", [_broken, _copied])
-def test_a_command_gets_as_far_as_aws(draft: Callable[[Path], None], environments: Path) -> None:
+def test_a_command_runs_beside_a_broken_draft_of_another_environment(
+    draft: Callable[[Path], None], environments: Path
+) -> None:
     draft(environments)
     clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     done = subprocess.run(
@@ -35,8 +37,8 @@ def test_a_command_gets_as_far_as_aws(draft: Callable[[Path], None], environment
     assert not any(other in done.stderr for other in ("staging", "canary"))
 
 
-def test_what_the_code_makes_of_it_is_still_compared(environments: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For `edge plan`, `edge drift` and `doctor`."""
+def test_commands_still_synthesize_their_own_environment(environments: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`edge plan`, `edge drift` and `doctor` need the templates."""
     _broken(environments)
     _copied(environments)
     monkeypatch.setenv("INFRA_ENVIRONMENTS", str(environments))

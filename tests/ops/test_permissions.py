@@ -31,7 +31,7 @@ def test_every_used_grant_is_missed(roles: dict[str, Role], production: Account)
     assert tried >= _SAMPLE
 
 
-def test_what_is_taken_away_in_the_account_is_denied_there(roles: dict[str, Role], production: Account) -> None:
+def test_calls_without_their_permission_are_denied_in_the_account(roles: dict[str, Role], production: Account) -> None:
     """A new sample each time; SEED repeats one. Without grants that have conditions, which the simulation lacks."""
     iam = production.client("iam")
     for role, action, call in random.Random(SEED).sample(list(_used(iam, roles)), _SAMPLE):

@@ -1,4 +1,4 @@
-"""Previews in a deployed dev: a pull request's code on a copy of its database, seen by nobody else, and then gone."""
+"""Previews in a deployed dev: a pull request runs on a copy of the database, apart from users, and ends."""
 
 import io
 import json
@@ -34,7 +34,7 @@ def previews(development: Account) -> PreviewSlots:
 
 
 def database(account: Account) -> Connection:
-    """As the application of the environment itself."""
+    """Connects as the environment's application."""
     container = account.container(account.service("Api"))
     variables = {each["name"]: each["value"] for each in container["environment"]}
     reference = next(each["valueFrom"] for each in container["secrets"] if each["name"] == "PGPASSWORD")
@@ -78,7 +78,7 @@ def test_a_pull_request_runs_on_a_copy_with_its_own_migrations(development: Acco
     # Keys in Redis are its own.
     assert [preview.ask("/count")["count"], preview.ask("/count")["count"]] == [1, 2]
     assert users.ask("/count")["count"] == 1
-    # What is pushed next finds what was there.
+    # The next push finds the previous data.
     again = push(development, "api", "pull-request-2", (FIRST, SECOND, "insert into visitors (name) values ('Joan')"))
     said(previews, "add-email", again)
     assert preview.ask("/") == {"version": again, "visitors": 3, "runtime": "node"}
@@ -105,16 +105,16 @@ def test_the_reason_of_a_failed_migration_is_printed_by_the_command_that_started
     development: Account, previews: PreviewSlots
 ) -> None:
     with pytest.raises(OperatorError) as raised:
-        said(previews, "broken", push(development, "api", "broken", (FIRST, "alter table nobody add x int")))
+        said(previews, "broken", push(development, "api", "broken", (FIRST, "alter table missing add x int")))
     assert "PRE_SCALE_UP" in str(raised.value)
     assert "the command ended with 1" in str(raised.value)
     assert "applying migrations" in str(raised.value), "the last lines of its log"
-    assert 'PostgreSQL: relation "nobody" does not exist' in str(raised.value)
+    assert 'PostgreSQL: relation "missing" does not exist' in str(raised.value)
     end(previews, "broken")
 
 
 def test_a_preview_ends_when_its_time_is_over(development: Account, previews: PreviewSlots) -> None:
-    """As the schedule does it; the lease is made older than it is."""
+    """The schedule ends it; the test makes the lease older."""
     said(previews, "forgotten", push(development, "api", "forgotten"))
     dynamodb = development.client("dynamodb")
     (table,) = resources(development, "daadaar-dev-registry", "AWS::DynamoDB::Table")

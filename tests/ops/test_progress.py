@@ -23,17 +23,17 @@ def said(seconds: float, capsys: pytest.CaptureFixture[str]) -> str:
     return err
 
 
-def test_what_takes_long_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_slow_call_is_announced_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(0.2, capsys) == "asking AWS …\n"
 
 
-def test_what_is_quick_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_quick_call_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(0.0, capsys) == ""
     time.sleep(0.1)
     assert capsys.readouterr().err == ""
 
 
-def test_the_outer_one_is_enough(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nested_progress_prints_only_the_outer_message(capsys: pytest.CaptureFixture[str]) -> None:
     with progress.working("comparing"):
         assert said(0.2, capsys) == "comparing …\n"
 

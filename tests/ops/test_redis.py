@@ -50,7 +50,7 @@ def test_url_shows_how_it_is_read_and_no_secret() -> None:
     assert "cache.example.com:6379" in asks("url", REDIS_URL="redis://cache.example.com").stdout
 
 
-def test_it_is_typed_in_any_folder() -> None:
+def test_the_command_works_in_any_folder() -> None:
     done = subprocess.run(
         [ROOT / "infra", "redis", "url"],
         env={**os.environ, "REDIS_URL": f"redis://:{PASSWORD}@h@h"},
@@ -115,7 +115,7 @@ def test_ask_from_inside_the_vpc(production: Account) -> None:
     assert done.stderr.startswith("'config get *': expected one of INFO, DBSIZE")
 
 
-def test_what_runbooks_ask_is_allowed() -> None:
+def test_redis_commands_of_runbooks_are_allowed() -> None:
     asked = [
         shlex.split(words.partition("|")[0])
         for path in (ROOT / "docs").rglob("*.md")

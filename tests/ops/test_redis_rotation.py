@@ -25,7 +25,7 @@ URL = "rediss://:{}@cache.example:6379/0"
 
 
 class Interrupted(BaseException):
-    """As Ctrl-C, right after a step had its effect."""
+    """Simulates Ctrl-C right after a step had its effect."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Account:
     def _changed(self, step: str) -> None:
         self.now += timedelta(seconds=1)
         assert self.read <= set(self.tokens), f"{step}: tasks cannot connect any more"
-        # After the last step, there is nothing to go on with.
+        # After the last step, nothing is left to continue.
         if self.interrupts and step not in {*self.done, "stage AWSPENDING"}:
             self.done.add(step)
             raise Interrupted(step)

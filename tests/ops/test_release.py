@@ -153,7 +153,7 @@ def test_an_alarm_during_the_bake_sends_it_back(attempt: Attempt, production: Ac
     ringing = threading.Thread(target=_once_begun(production, ring), daemon=True)
     ringing.start()
     try:
-        # A bake that waits for the alarm, however slow this machine is now.
+        # A bake that is long enough for the alarm, however slow this machine is.
         with deploying_with(production, bakeTimeInMinutes=1000):
             _, entry = attempt(image)
     finally:
@@ -173,8 +173,8 @@ def _once_begun(account: Account, then: Callable[[], None]) -> Callable[[], None
     return wait
 
 
-def test_a_hook_that_breaks_is_no_consent(attempt: Attempt, production: Account) -> None:
-    """As when its role has lost a permission: ECS takes what is raised for a no."""
+def test_a_hook_that_crashes_stops_the_release(attempt: Attempt, production: Account) -> None:
+    """For example, its role has lost a permission: ECS takes an exception for a failed hook."""
     with _hook_with(production, "POST_TEST_TRAFFIC_SHIFT", PORT="none"):
         _, entry = attempt(push(production, "api", "unasked", (FIRST, SECOND, "select 2")))
     assert "POST_TEST_TRAFFIC_SHIFT" in str(entry.reason)
@@ -182,7 +182,7 @@ def test_a_hook_that_breaks_is_no_consent(attempt: Attempt, production: Account)
 
 @contextmanager
 def _hook_with(account: Account, stage: str, **changes: str) -> Iterator[None]:
-    """Other variables for the function that ECS asks at this stage."""
+    """Changes variables of the function that ECS calls at this stage."""
     hooks = account.service("Api")["deploymentConfiguration"]["lifecycleHooks"]
     (name,) = [each["hookTargetArn"] for each in hooks if stage in each["lifecycleStages"]]
     functions = account.client("lambda")
@@ -196,7 +196,7 @@ def _hook_with(account: Account, stage: str, **changes: str) -> Iterator[None]:
 
 FAILING: dict[str, Any] = {
     "wrong SQL": ("creat table a (id int)", None, "syntax error"),
-    "no such table": ("alter table nobody add x int", None, "does not exist"),
+    "no such table": ("alter table missing add x int", None, "does not exist"),
     "data that does not fit": ("insert into visitors (name) values (null)", None, "null value"),
     "not allowed": ("create role somebody", None, "permission denied"),
     "a lock that is held": ("alter table visitors add held int", None, "lock timeout"),
@@ -218,7 +218,7 @@ def _replace_tool(folder: Path, script: str) -> None:
 
 @pytest.fixture
 def held(production: Account) -> Iterator[None]:
-    """Somebody's long transaction, which has read the table."""
+    """A person's long transaction, which has read the table."""
     service = production.service("Api")
     with connected(production, service["taskDefinition"]) as connection, connection.transaction():
         connection.execute("select 1 from visitors limit 1")
@@ -339,7 +339,7 @@ def test_the_ledger_is_for_people_and_programs(place: ReleaseTarget, capsys: Any
 
 
 def test_one_command_in_a_task_of_its_own(place: ReleaseTarget, capsys: Any) -> None:
-    """With the application's login, settings and role; its output, and its exit code."""
+    """It has the application's login, variables and role, and returns output and exit code."""
     from ops.console import Console
 
     script = (
@@ -381,7 +381,7 @@ def test_a_task_that_cannot_start_says_why(place: ReleaseTarget, production: Acc
 def test_a_health_path_that_running_tasks_do_not_answer_costs_them_and_requests(
     place: ReleaseTarget, production: Account
 ) -> None:
-    """Why a deployment asks them first (infra_runtime.health_path)."""
+    """This is why a deployment first requests the path from running tasks (infra_runtime.health_path)."""
     balancer, ecs = production.client("elbv2"), production.client("ecs")
     (group,) = (arn for arn, weight in live_weights(production, place.described()).items() if weight)
     (was,) = (

@@ -49,7 +49,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsed]:
 
 @pytest.fixture
 def place(deployed: Rehearsed) -> Iterator[Rehearsed]:
-    """The same for all tests; whatever else they make is deleted."""
+    """The serving database, shared by all tests; other instances are deleted after each."""
     yield deployed
     for each in deployed.restored() + deployed.replaced():
         delete(deployed, each["DBInstanceIdentifier"])
@@ -79,7 +79,7 @@ def test_the_restored_one_serves_by_the_same_name_and_address_and_the_old_one_is
     to = now_and_then(place, "early", "late")
     before = place.called(place.identifier)
     assert before is not None
-    # What the restored one holds is the password from before.
+    # The restored instance has the password of that time.
     rotate(place, "rotated after the time that is restored")
     output = restore(place, to)
     after = place.called(place.identifier)
@@ -98,7 +98,7 @@ def test_the_restored_one_serves_by_the_same_name_and_address_and_the_old_one_is
         connect(login(place), lookup.instance_called(old["DBInstanceIdentifier"]).variables)
     assert "infra restore back dev" in output
     assert place.restored() == []
-    # Once more is no other restore, which would lose what was written since.
+    # Repeating the command does not restore again, which would lose newer rows.
     assert "was restored to that time already" in restore(place, to)
     assert "after the restore" in rows(place, place.identifier)
     # A tag that no template has would be drift.
@@ -112,7 +112,7 @@ def test_the_way_back_is_the_same_with_what_was_written_meanwhile_kept(place: Re
     go_back(place)
     assert {"before the mistake", "no mistake at all"} <= rows(place, place.identifier)
     write(place, "as before")
-    # Also those whose turn it is not: the next rotation is theirs.
+    # Also the logins that are not in use: the next rotation uses them.
     with as_master(place, place.identifier) as connection:
         shut_out = "select rolname from pg_roles where rolname ~ '^app_(owner|user)_' and not rolcanlogin"
         assert connection.execute(shut_out).fetchall() == []
@@ -159,7 +159,7 @@ def test_an_interrupted_one_is_not_mistaken_for_another_and_can_be_undone(place:
 
 
 def test_a_restore_with_rds_defaults_does_not_take_over(place: Rehearsed) -> None:
-    """As by hand, by somebody who gives nothing but the time."""
+    """A restore by hand that sets only the time has the default parameter group."""
     to = now_and_then(place, "a", "b")
     before = place.called(place.identifier)
     assert before is not None
@@ -185,7 +185,7 @@ def test_a_restore_with_rds_defaults_does_not_take_over(place: Rehearsed) -> Non
     write(place, "served all the time")
 
 
-def test_a_check_changes_nothing_for_users_and_another_time_is_no_way_on(place: Rehearsed) -> None:
+def test_check_only_changes_nothing_and_cannot_be_continued_with_another_time(place: Rehearsed) -> None:
     to = now_and_then(place, "c", "d")
     output = restore(place, to, check_only=True)
     assert "public.visitors" in output
@@ -205,7 +205,7 @@ def copy_table(place: Instances, table: str, instance: str) -> str:
     return output.getvalue()
 
 
-def test_one_table_comes_beside_the_one_that_serves(place: Rehearsed) -> None:
+def test_a_restored_table_is_copied_next_to_the_existing_one(place: Rehearsed) -> None:
     to = now_and_then(place, "g", "h")
     restore(place, to, check_only=True)
     (restored,) = place.restored()
@@ -220,7 +220,7 @@ def test_one_table_comes_beside_the_one_that_serves(place: Rehearsed) -> None:
             found = {name for (_, name) in connection.execute(f"table {new}").fetchall()}
             assert "g" in found
             assert "h" not in found
-            # Once more is no other copy, and one that somebody has changed is reported.
+            # Repeating the command does not copy again, and a changed copy is reported.
             assert copy_table(place, "visitors", restored["DBInstanceIdentifier"]) == output
             connection.execute(f"truncate {new}")
         with pytest.raises(
@@ -272,7 +272,7 @@ def test_a_time_before_the_first_backup_is_refused_with_what_can_be_restored(pla
 
 @dataclass(frozen=True)
 class Deploying(Rehearsed):
-    """A stack changes, from a number of looks at CloudFormation on."""
+    """A stack that changes after a number of reads from CloudFormation."""
 
     status: str = "UPDATE_IN_PROGRESS"
     looks_before: int = 0
@@ -329,7 +329,7 @@ def test_a_release_that_begins_during_a_restore_is_waited_for_and_goes_on_undist
 
 
 def test_a_switch_that_was_begun_is_ended_whatever_stacks_do(place: Rehearsed) -> None:
-    """A deployment may hang just because no database serves."""
+    """A deployment may hang because no database serves."""
     to = now_and_then(place, "m", "n")
     restore(place, to, check_only=True)
     (restored,) = place.restored()

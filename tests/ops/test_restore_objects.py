@@ -32,7 +32,7 @@ KEYS = 400
 
 
 class Clients:
-    """As one person, whose policy may be denied something."""
+    """Clients with one person's credentials, whose policy may deny calls."""
 
     def __init__(self, url: str, *keys: str) -> None:
         self._url, (self._key, self._secret) = url, keys or ("111122223333", "test")
@@ -115,7 +115,7 @@ def digest(body: bytes) -> str:
 
 
 def test_a_thousand_versions_are_as_they_were_and_nothing_is_lost(media: MediaBucket, root: Any) -> None:
-    """Deleted, replaced, both, deleted before, untouched, new: from lists in several pages."""
+    """Covers objects that were deleted, replaced, both, deleted earlier, untouched and new, in several pages."""
     put = partial(root.put_object, Bucket=media.bucket)
     keys = [f"many/{number:04}" for number in range(KEYS)]
     with ThreadPoolExecutor(4) as several:
@@ -194,7 +194,7 @@ def test_an_upload_during_a_restore_stays_on_top(media: MediaBucket, root: Any) 
     root.delete_object(Bucket=media.bucket, Key="race/deleted")
 
     class Late:
-        """Somebody uploads between the list and the copy."""
+        """Another client uploads between the list and the copy."""
 
         def client(self, service: str, /) -> Any:
             class S3:

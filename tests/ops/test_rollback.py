@@ -20,7 +20,7 @@ Step = Callable[[], None]
 
 @dataclass(frozen=True)
 class Asked(ReleaseTarget):
-    """Whose control gives these answers, one each time; there are tests of its own."""
+    """A target whose release function gives these answers in turn; it has its own tests."""
 
     answers: list[dict[str, Any]] = field(default_factory=list)
 
@@ -35,7 +35,7 @@ def account() -> Account:
 
 
 def rolled_back(account: Account, *answers: dict[str, Any], meanwhile: tuple[Step, ...] = ()) -> str:
-    """What is said; at each wait one of the steps happens."""
+    """The command's output; at each wait one of the steps happens."""
     out, steps = io.StringIO(), list(meanwhile)
     place = Asked(
         NAME, load([NAME])[NAME], "api", account, sleep=lambda _: steps.pop(0)() if steps else None,
@@ -85,7 +85,7 @@ def test_a_migration_that_was_stopped_is_named(account: Account) -> None:
     assert "its migration is stopped" in rolled_back(account, answer)
 
 
-def test_what_was_over_before_it_could_be_stopped_is_gone_back_from_by_a_release(account: Account) -> None:
+def test_a_release_that_ended_before_it_could_be_stopped_is_rolled_back_by_a_release(account: Account) -> None:
     release = account.released()
     ends(account, release.id, "succeeded")
     back = account.released(kind="rollback")
@@ -130,6 +130,6 @@ def test_a_deployment_that_is_no_release_is_stopped_and_nothing_is_followed(acco
     assert "it was no release" in rolled_back(account, stopped(None, "SCALE_UP"))
 
 
-def test_waiting_has_an_end(account: Account) -> None:
+def test_waiting_for_a_rollback_times_out(account: Account) -> None:
     with pytest.raises(OperatorError, match="does not come to rest: infra status production --service api"):
         rolled_back(account, *[{"path": "wait", "id": "r1"}] * 300)

@@ -43,7 +43,7 @@ WAYS = {
     **dict.fromkeys(HOOKED[:-2], NOT_SEEN),
     **dict.fromkeys(HOOKED[-2:], SEEN),
 }
-# `make soak` takes all of them; CI the two in which most happens.
+# `make soak` tests all stages, CI the two in which most happens.
 STAGES = list(WAYS)[: int(os.environ.get("ROLLBACK_STAGES", "2"))]
 # Old tasks end at once when users have left them; how long ECS then waits for their connections holds CLEAN_UP.
 _LONGEST_DRAIN = {"Key": "deregistration_delay.timeout_seconds", "Value": "3600"}
@@ -159,7 +159,7 @@ class Releasing:
 
 
 def asks(account: Account, folder: Path) -> "subprocess.Popen[str]":
-    """A person types it, in any folder."""
+    """Runs the command as a person does, in any folder."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     addresses = {"AWS_ENDPOINT_URL": account.cdk.endpoint or "", **account.cdk.credentials}
     return subprocess.Popen(
@@ -173,14 +173,14 @@ def asks(account: Account, folder: Path) -> "subprocess.Popen[str]":
 
 
 def answered(asking: "subprocess.Popen[str]") -> str:
-    """What is printed until its end, which is a good one."""
+    """The output up to its successful end."""
     out, err = asking.communicate()
     assert asking.returncode == 0, out + err
     return out
 
 
 def let_go_once_it_goes_back(place: ReleaseTarget, hold: Hold) -> threading.Thread:
-    """On the way back ECS runs the hooks of both shifts, too."""
+    """Releases the hold during the rollback, as ECS runs the hooks of both traffic shifts then, too."""
 
     def wait() -> None:
         while status_of(place) == "IN_PROGRESS":
@@ -207,7 +207,7 @@ def came_to(place: ReleaseTarget, stage: str, releasing: Releasing) -> None:
 
 
 def report(what: str, users: UserTraffic, bad: str, asked: float) -> None:
-    """For the table in docs/adr/0033: `pytest -s`."""
+    """Prints a row of the table in docs/adr/0033: `pytest -s`."""
     old = max(users.last.get(bad, asked) - asked, 0.0)
     print(f"\n| {what} | {old:.1f} s | {time.monotonic() - asked:.1f} s | {users.requests} | {len(users.failures)} |")  # noqa: T201
 

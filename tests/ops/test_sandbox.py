@@ -54,7 +54,7 @@ def test_its_environment_is_reached_without_the_persons_own_settings_and_the_com
 def test_another_environment_is_the_real_one_and_the_command_says_so(
     page: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whether the sandbox still runs or not: an incident does not wait for that."""
+    """It makes no difference whether the sandbox still runs: an incident cannot wait for that."""
     before = dict(os.environ)
     for url in (page, "http://127.0.0.1:9"):
         sandbox.enter("production", written(tmp_path, url))
@@ -74,15 +74,15 @@ def test_one_that_has_died_stops_commands_for_its_environment(tmp_path: Path) ->
         sandbox.enter("dev", written(tmp_path, "http://127.0.0.1:9"))
 
 
-def test_an_environment_of_another_folder_is_another_one(page: str, tmp_path: Path) -> None:
-    """As of the tests, while a sandbox runs in the clone."""
+def test_a_sandbox_of_another_environments_folder_is_ignored(page: str, tmp_path: Path) -> None:
+    """For example the tests' environments, while a sandbox runs in the clone."""
     before = dict(os.environ)
     Sandbox("dev", "/elsewhere", page, "t", OWN).write(tmp_path / "sandbox.json")
     sandbox.enter("dev", tmp_path / "sandbox.json")
     assert os.environ == before
 
 
-def test_a_file_that_is_none_of_a_sandbox_is_named(tmp_path: Path) -> None:
+def test_an_invalid_sandbox_file_is_named(tmp_path: Path) -> None:
     for text in ("", "{}", "[]"):
         (tmp_path / "sandbox.json").write_text(text)
         with pytest.raises(InputError, match="delete it"):
@@ -95,10 +95,10 @@ def test_its_file_is_for_its_owner_only(page: str, tmp_path: Path) -> None:
     assert json.loads(file.read_text())["environment"] == "dev"
 
 
-def test_what_is_to_be_broken_is_asked_of_it(page: str, tmp_path: Path) -> None:
+def test_the_fault_is_requested_from_the_sandbox(page: str, tmp_path: Path) -> None:
     assert sandbox.required(written(tmp_path, page)).ask("break", "redis") == "/break/redis"
 
 
-def test_there_has_to_be_one(tmp_path: Path) -> None:
+def test_without_a_sandbox_the_command_names_how_to_start_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="make sandbox ENV=dev"):
         sandbox.required(tmp_path / "none.json")

@@ -22,7 +22,7 @@ CHANGED = datetime(2026, 11, 26, 5, tzinfo=UTC)
 
 
 class Manager:
-    """Secrets Manager, in memory. `values` is what has been written; None is a secret without a value."""
+    """In-memory Secrets Manager. `values` has the stored values; None is a secret without a value."""
 
     def __init__(self, **values: str | None) -> None:
         self.values: dict[str, str | None] = {f"daadaar/{name}": value for name, value in values.items()}
@@ -155,7 +155,9 @@ def test_a_value_that_is_no_json_object_is_not_overwritten_by_a_field(present: s
         ("daadaar/licence", "x" * 65_537, "longer than 65536 bytes"),
     ],
 )
-def test_what_no_task_could_use_is_not_stored(name: str, value: str, why: str, environment: Environment) -> None:
+def test_values_that_no_task_could_use_are_not_stored(
+    name: str, value: str, why: str, environment: Environment
+) -> None:
     manager = Manager()
     with pytest.raises(InputError, match=why) as refused:
         stored(environment, manager, name, value)
@@ -197,14 +199,16 @@ def test_only_the_newline_at_the_end_is_no_part_of_the_value(given: bytes, value
     assert piped(io.BytesIO(given)) == value
 
 
-def test_what_is_no_text_is_refused_without_being_quoted() -> None:
+def test_binary_input_is_refused_without_being_quoted() -> None:
     with pytest.raises(InputError, match="expected text in UTF-8") as refused:
         piped(io.BytesIO(b"hunter\xff"))
     assert refused.value.__cause__ is None
     assert refused.value.__suppress_context__
 
 
-def test_what_is_there_is_listed_without_a_value(environment: Environment, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_secrets_are_listed_without_their_values(
+    environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
     manager = Manager(app=json.dumps({"jwt": VALUE}), **{"cloudflare-token": "secret0123"})
     show(SecretPlace("dev", environment, manager), Console(), as_json=True)
     printed = capsys.readouterr().out
@@ -232,7 +236,7 @@ def test_who_may_not_read_a_value_sees_that_the_secret_is_there(
 
 
 def test_a_key_that_signs_keeps_its_value_of_before(environment: Environment) -> None:
-    """In one change of the secret: no task ever has the new one without the old one."""
+    """One write stores both keys, so no task ever has the new one without the old one."""
     api = environment.services["api"]
     names = {**api.secrets, "JWT_SECRET_PREVIOUS": "daadaar/app:jwt_previous"}
     both = environment.model_copy(

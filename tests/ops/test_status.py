@@ -156,7 +156,7 @@ def test_watch_looks_again_until_it_is_interrupted(environment: Environment, acc
 
 
 def place(environment: Environment, account: Account, *steps: object) -> ReleaseTarget:
-    """Whose waits do these steps, one each time."""
+    """A target that runs one of these steps at each wait."""
     left = list(steps)
 
     def waits(_: float) -> None:
@@ -206,7 +206,7 @@ def test_after_ctrl_c_the_command_that_follows_the_release_again_is_printed(
     with pytest.raises(OperatorError) as raised:
         followed(place(environment, account, KeyboardInterrupt()))
     assert "infra follow production api" in str(raised.value)
-    # And that command takes it up again.
+    # The printed command resumes following the release.
     assert "succeeded" in followed(place(environment, account, ends(account, release.id, "succeeded")))
 
 
@@ -247,7 +247,7 @@ def test_an_alarm_that_fires_is_exit_code_3(
 
 
 def test_descriptions_are_read_as_they_are_written(templates: dict[str, dict[str, Any]]) -> None:
-    """By the constructs: otherwise an alarm would be missing from the list, and nobody would miss it."""
+    """The constructs write them; an alarm whose description is not understood would be missing from the list."""
     kinds = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
     every = [each for template in templates.values() for each in template["Resources"].values()]
     described = [each["Properties"].get("AlarmDescription") for each in every if each["Type"] in kinds]

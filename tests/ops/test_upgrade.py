@@ -47,7 +47,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsed]:
 
 
 def upgrade(place: Instances, to: int = 18, *, check_only: bool = False) -> str:
-    """As somebody who starts the command again whenever it was interrupted."""
+    """Runs the upgrade, and starts it again whenever it was interrupted."""
     output = io.StringIO()
     for _ in range(30):
         try:
@@ -65,7 +65,7 @@ def go_back(place: Instances, *, loses_writes: bool = False) -> str:
 
 
 def changed(place: Instances, **properties: object) -> str:
-    """How a deployment of the stack ends, with these properties of the database."""
+    """Deploys the stack with these properties of the database. Returns its final status."""
     database = {"Type": "AWS::RDS::DBInstance", "Properties": {**DATABASE, **properties}}
     template = {"Resources": {**TEMPLATE["Resources"], "Database": database}}
     cloudformation = place.clients.client("cloudformation")
@@ -110,14 +110,14 @@ def written(place: Rehearsed) -> Iterator[list[int]]:
 
 
 def test_a_deployment_does_not_upgrade(place: Rehearsed) -> None:
-    """Somebody changes the version in the environment's file first: RDS refuses, and nothing changes."""
+    """A person first changes the version in the environment's file: RDS refuses, and nothing changes."""
     output = changed(place, EngineVersion="18", DBParameterGroupName={"Ref": "Parameters18"})
     assert "UPDATE_ROLLBACK_COMPLETE The AllowMajorVersionUpgrade flag must be present" in output
     assert serving(place)["EngineVersion"] == "17.9"
 
 
 def test_rds_copies_no_database_whose_password_it_manages(place: Rehearsed) -> None:
-    """Which is why the upgrade takes it over for a while."""
+    """This is why the upgrade takes over the password for a while."""
     work = Upgrade(place)
     with pytest.raises(ClientError, match="don't support managing master user passwords"):
         work.begin(serving(place), "18.3", work.group(18))
@@ -147,13 +147,15 @@ def test_data_that_cannot_be_copied_is_reported_before_anything_changes(place: R
 
 @pytest.mark.parametrize(("to", "error", "expected"), [(19, OperatorError, "offers no upgrade from 17.9 to 19"),
                                                    (16, InputError, "is on PostgreSQL 17.9")])  # fmt: skip
-def test_only_what_rds_offers(to: int, error: type[Exception], expected: str, place: Rehearsed) -> None:
+def test_only_versions_that_rds_offers_are_accepted(
+    to: int, error: type[Exception], expected: str, place: Rehearsed
+) -> None:
     with pytest.raises(error, match=expected):
         upgrade(place, to)
 
 
 def test_a_password_that_was_taken_over_in_vain_is_given_back(place: Rehearsed) -> None:
-    """As where RDS then refuses the copy, for a reason that nobody has foreseen."""
+    """RDS refuses the copy for an unforeseen reason after the password was taken over."""
     work = Upgrade(place)
     work.take_over_password(serving(place))
     assert "MasterUserSecret" not in serving(place)
@@ -212,13 +214,13 @@ def test_it_takes_over_by_its_name_with_every_row_and_may_be_interrupted_anywher
     assert Upgrade(place).found() is None
     assert "set version = 18 under [database] in environments/dev.toml" in output
     assert "infra database upgrade dev --back" in output
-    # Once more changes nothing.
+    # Repeating the command changes nothing.
     upgrade(place)
     assert serving(place)["DbiResourceId"] == after["DbiResourceId"]
 
 
 def test_cloudformation_goes_on_managing_it(place: Rehearsed) -> None:
-    """In any order: with the file as it was, and with the new version in it."""
+    """The next deployment may have the old or the new version in the environment's file."""
     upgraded = serving(place)
     assert upgraded["EngineVersion"] == "18.3", "the test before has upgraded it"
     assert changed(place, MaxAllocatedStorage="200") == "UPDATE_COMPLETE"

@@ -62,7 +62,7 @@ def run(production: Account, into: Path, monkeypatch: pytest.MonkeyPatch) -> Ver
     return verified
 
 
-def test_what_would_be_tried_is_printed_as_documented(capsys: pytest.CaptureFixture[str]) -> None:
+def test_planned_checks_are_printed_as_documented(capsys: pytest.CaptureFixture[str]) -> None:
     explain(chosen(["weights"]), Console(file=io.StringIO()), as_json=True)
     (found,) = conforms("verify", capsys.readouterr().out)
     assert (found["check"], found["verdict"], found["seen"]) == ("weights", None, None)
@@ -80,7 +80,7 @@ def test_everything_holds_and_nothing_is_left(production: Account, run: Verify, 
     assert all(each["answers"] for each in document["checks"])
     for private in (TOKEN, production.environment.aws.account, production.environment.domains.zone):
         assert private not in file.read_text()
-    # Whatever an adopter has recorded on a live account binds the simulators.
+    # Recordings of live accounts are binding for the simulators.
     for recorded in sorted(EVIDENCE.glob("*.json")):
         assert list(differences(json.loads(recorded.read_text()), document)) == [], recorded.name
 
@@ -93,7 +93,7 @@ def _made_by_checks(account: Account) -> dict[str, list[str]]:
     return {"queues": queues, "rules": rules, "alarms": [each["AlarmName"] for each in alarms]}
 
 
-# -- Vendors who are otherwise
+# -- Vendors that behave differently
 
 
 @contextmanager
@@ -159,7 +159,7 @@ def no_redis(account: Account, _: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def answering(service: str, operation: str, change: Callable[[Any], Any]) -> Any:
-    """A service that answers one operation otherwise. `change` is given the request and asks the service itself."""
+    """A service that answers one operation differently. `change` gets the request and calls the real service."""
 
     class Otherwise:
         def __init__(self, client: Any) -> None:
@@ -213,7 +213,7 @@ def test_every_check_has_a_vendor_who_refutes_it() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_vendor_who_is_otherwise_is_found_out(
+def test_a_vendor_that_behaves_differently_is_detected(
     name: str, production: Account, run: Verify, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vendor, seen = OTHERWISE[name]

@@ -29,7 +29,7 @@ def test_the_workflows_find_each_environment_at_github_under_its_files_name(load
 
 
 def test_each_is_deployed_by_the_workflow(loaded: dict[str, Environment]) -> None:
-    """Otherwise: make accept."""
+    """If this fails, run `make accept`."""
     assert WORKFLOW.read_text() == workflow(loaded)
 
 
@@ -49,7 +49,7 @@ def test_the_assembly_holds_no_dummy_no_lookup_and_no_secret(validated: Path, lo
     text = "\n".join(path.read_text(errors="replace") for path in ours)
     assert all(each.network.availability_zones[0] in text for each in loaded.values())  # the positive control
     assert not re.search(r"dummy1[abc]|DUMMY", text)
-    # What CDK would have to ask AWS for.
+    # Values that CDK would have to look up in AWS.
     assert [path for path in validated.rglob("manifest.json") if json.loads(path.read_text()).get("missing")] == []
     assert not re.search(
         r"AKIA[0-9A-Z]{16}|-----BEGIN (?!CERTIFICATE)|ghp_\w{20}|rediss?://[^\s\"{]*:[^{@\s\"]+@", text
@@ -57,7 +57,7 @@ def test_the_assembly_holds_no_dummy_no_lookup_and_no_secret(validated: Path, lo
 
 
 def test_acknowledgements_are_all_still_needed(validated: Path) -> None:
-    """Each has kept a finding from failing this synthesis, at its very place; or it is stale."""
+    """Each acknowledgement matches a finding of this synthesis at its place; others are stale."""
     (used,) = [
         {(each["acknowledgedAt"], each["acknowledgedId"]) for each in plugin["suppressedViolations"]}
         for plugin in json.loads((validated / "validation-report.json").read_text())["pluginReports"]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from template_policies import Graph, Resource, policies
-from template_policies.alarms import asked_by_a_composite
+from template_policies.alarms import alarms_in_composites
 from template_policies.containers import main_container
 from template_policies.graph import number
 from template_policies.iam import resource_statements, statements
@@ -15,7 +15,7 @@ from template_policies.subnets import PUBLIC, route_tables, tiers
 class Acknowledged:
     reason: str
     holds: Callable[[Graph, Resource], bool]
-    """Of the resource with the finding: without it, the reason is none."""
+    """Whether the reason applies to the resource with the finding."""
 
 
 def _is_public_only(graph: Graph, route: Resource) -> bool:
@@ -49,7 +49,7 @@ def _needs_nothing_inside(_: Graph, function: Resource) -> bool:
     return not {"PGHOST", "URL_SECRET"} & set(function.get("Environment.Variables", {}))
 
 
-# What changes otherwise than by a rotation of Secrets Manager's.
+# Secrets that change without a rotation by Secrets Manager.
 _CHANGED_OTHERWISE = (
     "DatabaseLoginsMasterDuringUpgrades",  # made for an upgrade, which takes hours
     "CheckPassSecret",  # lets our own checks past a challenge, and nothing else
@@ -92,7 +92,7 @@ def _is_behind_cloudflare(graph: Graph, balancer: Resource) -> bool:
 
 
 def _is_heard_again(graph: Graph, rule: Resource) -> bool:
-    """By a schedule, an alarm about deliveries, a queue, or the next release, which looks for itself."""
+    """Whether a schedule, an alarm on deliveries, a queue or the next release makes up for a lost event."""
     if rule.get("ScheduleExpression") is not None:
         return True
     for target in rule.items("Targets"):
@@ -130,7 +130,7 @@ def _has_snapshots(_: Graph, group: Resource) -> bool:
     return (number(group.get("SnapshotRetentionLimit")) or 0) >= 1
 
 
-# By the rule's name without its pack.
+# Acknowledgements by the rule's name without its pack.
 ACKNOWLEDGED: Mapping[str, Acknowledged] = {
     "VPCNoUnrestrictedRouteToIGW": Acknowledged(
         "The public subnets hold load balancer and NAT only, and those have to reach the internet.", _is_public_only
@@ -154,10 +154,10 @@ ACKNOWLEDGED: Mapping[str, Acknowledged] = {
     ),
     "SecretsManagerRotationEnabled": Acknowledged("It is rotated by another stack, or changes otherwise.", _rotates),
     "SecretsManagerUsingKMSKey": Acknowledged(
-        "A key of our own is needed where another account reads; nobody outside of this one may.",
+        "A key of our own is needed only if another account reads; none may.",
         _is_read_in_the_account_only,
     ),
-    "S3BucketLoggingEnabled": Acknowledged("Nobody reads it but Cloudflare and roles of this account.", _is_private),
+    "S3BucketLoggingEnabled": Acknowledged("Only Cloudflare and roles of this account read it.", _is_private),
     "S3BucketReplicationEnabled": Acknowledged(
         "What is deleted comes back from its versions; the loss of a region is not among the promises.",
         _keeps_versions_or_expires,
@@ -175,7 +175,7 @@ ACKNOWLEDGED: Mapping[str, Acknowledged] = {
         "It can be restored to any second of the last 35 days.",
         _is("PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled", True),
     ),
-    "ALBWAFEnabled": Acknowledged("Cloudflare's is in front, and nobody comes past it.", _is_behind_cloudflare),
+    "ALBWAFEnabled": Acknowledged("Cloudflare's WAF is in front, and cannot be bypassed.", _is_behind_cloudflare),
     "ElastiCacheRedisClusterAutomaticBackup": Acknowledged(
         "Snapshots are kept as the file says; the rule wants fifteen days, of a cache.", _has_snapshots
     ),
@@ -184,7 +184,7 @@ ACKNOWLEDGED: Mapping[str, Acknowledged] = {
         _is("DisplayName", "Events of ElastiCache"),
     ),
     "CloudWatchAlarmAction": Acknowledged(
-        "A composite asks for it and tells.", lambda graph, alarm: alarm.where in asked_by_a_composite(graph)
+        "A composite asks for it and tells.", lambda graph, alarm: alarm.where in alarms_in_composites(graph)
     ),
     "LambdaTracing": Acknowledged(
         "Errors go to Sentry with their context; none of these functions calls another one.",
@@ -239,7 +239,7 @@ ACKNOWLEDGED: Mapping[str, Acknowledged] = {
 
 
 def _is_in_the_network_or_needs_nothing_of_it(graph: Graph, function: Resource) -> bool:
-    """The rule takes no subnet that another stack exports."""
+    """The rule does not understand subnets that another stack exports."""
     return function.get("VpcConfig") is not None or _needs_nothing_inside(graph, function)
 
 
@@ -309,10 +309,10 @@ CONTROL_TOWER: Mapping[str, Acknowledged] = {
         "Backups are kept as long as the file says; the rule wants a week.", ACKNOWLEDGED["RDSInBackupPlan"].holds
     ),
     "rds_instance_default_admin_check": Acknowledged(
-        "Its password is RDS's own, and nobody outside of the network reaches it.", _CLOSED
+        "RDS manages its password, and it cannot be reached from outside of the network.", _CLOSED
     ),
     "rds_instance_no_default_ports_check": Acknowledged(
-        "A port is no secret: nobody outside of the network reaches it.", _CLOSED
+        "A port is no secret: it cannot be reached from outside of the network.", _CLOSED
     ),
     "rds_instance_deletion_protection_enabled_check": ACKNOWLEDGED["RDSInstanceDeletionProtectionEnabled"],
     "rds_instance_multi_az_support_check": ACKNOWLEDGED["RDSMultiAZSupport"],
@@ -324,7 +324,7 @@ CONTROL_TOWER: Mapping[str, Acknowledged] = {
     ),
     "s3_bucket_versioning_enabled_check": ACKNOWLEDGED["S3BucketVersioningEnabled"],
     "s3_event_notifications_enabled_check": Acknowledged(
-        "Nobody waits for its events; those of media are set up by a function.", _is_private
+        "No function needs its events; a function sets up those of media.", _is_private
     ),
     "s3_lifecycle_policy_check": _ONE_FILE,
     "s3_version_lifecycle_policy_check": _ONE_FILE,

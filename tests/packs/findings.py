@@ -1,4 +1,4 @@
-"""Findings of an assembly that was validated by public rule packs, and those that nobody has acknowledged."""
+"""Findings of public rule packs in an assembly, and those that are not acknowledged."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -59,14 +59,16 @@ def judged(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.parametrize("name", sorted(load(directory=OWN)))
-def test_each_environment(name: str, judged: Callable[..., list[Finding]]) -> None:
+def test_every_environment_passes_the_rule_packs(name: str, judged: Callable[..., list[Finding]]) -> None:
     found = judged(load([name], directory=OWN))
     assert len(found) > 100, "the positive control"
     _require_none(unacknowledged(iter(found)))
 
 
 @pytest.mark.parametrize("way", WAYS_OF_REDIS)
-def test_each_way_of_redis(way: str, judged: Callable[..., list[Finding]], tmp_path: Path) -> None:
+def test_every_kind_of_redis_passes_the_rule_packs(
+    way: str, judged: Callable[..., list[Finding]], tmp_path: Path
+) -> None:
     environments = with_redis(ENVIRONMENTS, "dev", {"main": way}, serves="main", into=tmp_path / "environments")
     _require_none(unacknowledged(iter(judged(load(["dev"], directory=environments)))))
 
@@ -76,5 +78,5 @@ def _require_none(left: Sequence[str]) -> None:
 
 
 def test_each_acknowledgement_is_needed() -> None:
-    """After the others, which find what it is for."""
+    """Runs after the other tests, which record the used acknowledgements."""
     assert {*ACKNOWLEDGED, *CONTROL_TOWER} - USED == set()

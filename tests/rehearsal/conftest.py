@@ -25,7 +25,7 @@ def rehearse(environment: str) -> "subprocess.Popen[str]":
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """A zombie is not: it only waits for its parent to read how it ended."""
+    """Whether the process runs. A zombie does not: it only waits for its parent to read its exit code."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:  # it ended between the two

@@ -36,7 +36,7 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def lived(environments: Path) -> tuple[RehearsalOutcome, str]:
-    """(how it ended, what was printed)"""
+    """(outcome, output)"""
     output = io.StringIO()
     outcome = live(NAME, Progress(Console(file=output, width=200)), environments=environments)
     return outcome, output.getvalue()
@@ -49,7 +49,7 @@ def loaded(environments: Path) -> dict[str, Environment]:
 
 @pytest.fixture(scope="module")
 def assembly(lived: tuple[RehearsalOutcome, str]) -> Path:
-    """As it was deployed."""
+    """The deployed cloud assembly."""
     return WORKSPACES / NAME / "cdk.out"
 
 

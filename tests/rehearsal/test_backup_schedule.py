@@ -1,4 +1,4 @@
-"""A restore drill that nobody starts: the plan's schedule does, and AWS Backup deletes what it has restored."""
+"""A restore drill that the plan's schedule starts; AWS Backup deletes the restored instance."""
 
 import time
 from datetime import UTC, datetime, timedelta

@@ -32,7 +32,7 @@ from tests.browser import browser
 
 PAGE = Path(__file__).with_name("upload.html").read_bytes()
 ELSEWHERE = "elsewhere.example"
-# Of one connection, or of the body as this server has it already.
+# Hop-by-hop headers, and headers of the encoded body, which is decoded here.
 _NOT_PASSED_ON = {
     "connection",
     "keep-alive",
@@ -47,13 +47,13 @@ _TIMEOUT_SECONDS = 90
 
 @dataclass
 class Edge:
-    """What the browser takes for the internet."""
+    """The browser's simulated internet."""
 
     visitor: SimulatedVisitor
     pages: set[str]
     """Hosts of the pages."""
     names: set[str]
-    """All that lead here."""
+    """All hosts that this server answers for."""
     url: str = ""
     reports: "queue.Queue[dict[str, Any]]" = field(default_factory=queue.Queue)
     cache_states: list[str] = field(default_factory=list)
@@ -74,9 +74,9 @@ class Edge:
         return send(handler, answer.status_code, answer.content, **headers)
 
     def open(self, page: str, folder: Path, **parameters: str) -> dict[str, Any]:
-        """What the page reports."""
+        """The page's report."""
         here = f"127.0.0.1:{urlsplit(self.url).port}"
-        # Nobody else is there, whom a browser asks by itself.
+        # No other server is reachable, which a browser would contact by itself.
         rules = ", ".join([*(f"MAP {name} {here}" for name in self.names), "MAP * ~NOTFOUND", "EXCLUDE 127.0.0.1"])
         words = [
             browser(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -134,13 +134,13 @@ def test_a_page_of_the_site_uploads_sees_and_deletes_a_picture(production: Accou
 
 
 def test_a_page_of_another_origin_can_neither_ask_nor_upload(production: Account, edge: Edge, tmp_path: Path) -> None:
-    """Not even with a URL that was signed for the site."""
+    """A URL that was signed for the site does not help."""
     api = urls(production)["api"]
     signed = edge.visitor.ask("POST", f"{api}/uploads?type=image/png&size=109").json()
     found = edge.open(ELSEWHERE, tmp_path, **urls(production), url=signed["url"])
     assert found == {"asked": "TypeError: Failed to fetch", "uploaded": "TypeError: Failed to fetch"}
     missing = edge.visitor.get(f"{urls(production)['media']}/upload/{signed['id']}")
     assert missing.status_code == 403
-    # Whoever is no browser may use it: CORS protects users, and the bucket is protected by what is signed.
+    # Other clients may use it: CORS protects users, and the signature protects the bucket.
     assert httpx.put(signed["url"], content=b"a" * 109, headers={"Content-Type": "image/png"}).status_code == 200
     edge.visitor.ask("DELETE", f"{api}/uploads?id={signed['id']}")

@@ -17,14 +17,14 @@ from rehearsal.checks.assertions import Failed
 
 
 def has_passed(account: Account, check: str) -> bool:
-    """What it found instead is printed."""
+    """Runs a check. Prints what it found if it fails."""
     (found,) = read_back(account, [each for each in CHECKS if each.requirement == check])
     print(found.found)  # noqa: T201
     return found.status is Status.PASSED
 
 
 def test_checks_take_turns_but_those_of_independent_areas_are_read_beside_them() -> None:
-    """Each of the first two waits for the other; one after the other, both would be broken."""
+    """The first two checks wait for each other: in sequence, both would fail."""
     both, turn = threading.Barrier(2), threading.Lock()
 
     def meet(_: Account) -> str:
@@ -89,7 +89,7 @@ def _shorten_backups(account: Account) -> None:
     plan = account.resource("Data", "AWS::Backup::BackupPlan")
     selection = account.resource("Data", "AWS::Backup::BackupSelection")
     backup.delete_backup_selection(BackupPlanId=plan, SelectionId=selection)
-    time.sleep(0.5)  # a night that has begun
+    time.sleep(0.5)  # Lets a backup that has already begun finish.
     pages = backup.get_paginator("list_recovery_points_by_backup_vault").paginate(BackupVaultName=vault)
     for point in [each for page in pages for each in page["RecoveryPoints"]]:
         backup.disassociate_recovery_point(BackupVaultName=vault, RecoveryPointArn=point["RecoveryPointArn"])
@@ -128,7 +128,7 @@ def _release(account: Account) -> None:
 
 
 def _trust_any_environment(account: Account) -> None:
-    """Who is meant still gets in."""
+    """Trusts every environment, the intended one included."""
     issuer, iam = "token.actions.githubusercontent.com", account.client("iam")
     role = next(each for each in account.resources("Delivery", "AWS::IAM::Role") if "DeployRole" in each)
     document = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
@@ -229,7 +229,7 @@ def _unsubscribe_addresses(account: Account) -> None:
 
 
 def _silence_infos(account: Account) -> None:
-    """Only a Slack channel gets infos."""
+    """Only a Slack channel gets messages of severity info."""
     cloudwatch = account.client("cloudwatch")
     (info,) = [each for each in _topics(account) if "Info" in each]
     for page in cloudwatch.get_paginator("describe_alarms").paginate():
@@ -309,7 +309,7 @@ def test_every_check_passes_at_first(production: Account) -> None:
 
 
 @pytest.mark.parametrize(("sabotage", "check"), SABOTAGE, ids=[each[0].__name__.strip("_") for each in SABOTAGE])
-def test_what_is_broken_fails_its_check(sabotage: Callable[[Account], None], check: str, production: Account) -> None:
+def test_each_sabotage_fails_its_check(sabotage: Callable[[Account], None], check: str, production: Account) -> None:
     assert has_passed(production, check)
     sabotage(production)
     assert not has_passed(production, check)

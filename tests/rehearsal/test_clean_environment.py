@@ -36,7 +36,7 @@ def test_a_home_that_cannot_be_written_to_is_replaced() -> None:
 
 
 def test_this_process_has_a_clean_environment() -> None:
-    """Beside what pytest and tests/conftest.py set themselves."""
+    """Besides variables that pytest and tests/conftest.py set."""
     probe = f"import tests.conftest, os; print(sorted(set(os.environ) & set({list(A_PERSONS)!r})))"
     done = subprocess.run(
         [sys.executable, "-c", probe],
@@ -50,7 +50,7 @@ def test_this_process_has_a_clean_environment() -> None:
 
 
 def test_every_variable_that_tests_are_run_with_is_kept() -> None:
-    """A new one that is not named in clean_environment.py would be dropped silently."""
+    """A new variable that clean_environment.py does not name would be dropped silently."""
     sources = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "tools").glob("*.py")]
     read = {
         name

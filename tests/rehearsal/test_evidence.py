@@ -39,17 +39,17 @@ def test_other_ids_values_and_fewer_fields_are_no_difference() -> None:
     assert list(differences(LIVE, found)) == []
 
 
-def test_a_field_that_only_the_simulator_has_is_one() -> None:
+def test_a_field_that_only_the_simulator_has_is_a_difference() -> None:
     (found,) = differences(LIVE, simulated(invented=True))
     assert found.endswith("dns_records → 200: only the simulator has .result[].invented")
 
 
-def test_another_type_is_one() -> None:
+def test_a_different_type_is_a_difference() -> None:
     (found,) = differences(LIVE, simulated(ttl="1"))
     assert found.endswith(".result[].ttl is number live, text simulated")
 
 
-def test_another_verdict_is_one() -> None:
+def test_a_different_verdict_is_a_difference() -> None:
     live = copy.deepcopy(LIVE)
     live["checks"][0] |= {"verdict": "refuted", "seen": "kept with capitals"}
     (found,) = differences(live, simulated())

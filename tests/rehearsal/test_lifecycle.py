@@ -10,7 +10,7 @@ import psutil
 from tests.rehearsal.conftest import below, is_alive, rehearse
 
 
-def guardians_folder(worker: psutil.Process) -> Path:
+def supervisors_folder(worker: psutil.Process) -> Path:
     # What the worker has adopted and not yet waited for has no command line any more.
     alive = [each for each in worker.children() if is_alive(each)]
     (emulator,) = [each for each in alive if "simulators.aws" in each.cmdline()]
@@ -18,7 +18,7 @@ def guardians_folder(worker: psutil.Process) -> Path:
 
 
 def test_a_second_rehearsal_stays_away_and_an_interrupted_one_leaves_nothing_behind() -> None:
-    """In the middle of a deployment: functions, tasks, servers and the CDK CLI run."""
+    """It is interrupted during a deployment: functions, tasks, servers and the CDK CLI run."""
     process = rehearse("dev")
     give_up = time.monotonic() + 300
     wanted = {"postgres", "redis-server", "nginx", "node"}
@@ -31,7 +31,7 @@ def test_a_second_rehearsal_stays_away_and_an_interrupted_one_leaves_nothing_beh
     assert (second.returncode, "Traceback" in refused) == (2, False)
     (worker,) = psutil.Process(process.pid).children()
     assert f"dev is being rehearsed in this clone by process {worker.pid}" in refused
-    folder = guardians_folder(worker)
+    folder = supervisors_folder(worker)
     assert folder.exists()
     running = below(process)
     os.killpg(process.pid, signal.SIGTERM)

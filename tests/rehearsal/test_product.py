@@ -22,7 +22,7 @@ from simulators.ports import free_port
 from simulators.redis.server import Server
 from tests.databases import Database
 
-# As server.mjs answers by itself.
+# Answers of server.mjs itself.
 PRODUCT = ImageContract(
     alive="/health",
     release="/api/health",
@@ -30,7 +30,7 @@ PRODUCT = ImageContract(
     expect={"services.database": "up", "services.redis": "up"},
     redis=None,
 )
-# As somebody else has it.
+# Another application's answers.
 OTHER = ImageContract(
     alive="/healthz", release="/ready", version="build.image", expect={"cache.redis": "fine", "db": "fine"}, redis=None
 )
@@ -50,7 +50,7 @@ def runtime(request: pytest.FixtureRequest) -> str:
 
 @dataclass(frozen=True)
 class Task:
-    """Runs what is in an image, as a container would."""
+    """Runs an image's program as a container would."""
 
     folder: Path
     variables: Mapping[str, str]
@@ -60,7 +60,7 @@ class Task:
 
     @contextmanager
     def serving(self, command: Sequence[str]) -> Iterator[Callable[[str], Any]]:
-        """What it answers at a path; it must exit by itself on SIGTERM."""
+        """The answer at a path. The program must exit by itself on SIGTERM."""
         port = free_port()
         process = subprocess.Popen(command, cwd=self.folder, env={**self.variables, "PORT": str(port)})
 

@@ -17,7 +17,7 @@ def worker(development: Account) -> dict[str, Any]:
 
 
 def queue(development: Account) -> Any:
-    """As the worker is connected to it."""
+    """A client of the queue's Redis, with the worker's URL."""
     secrets = development.container(worker(development))["secrets"]
     url = {each["name"]: each["valueFrom"] for each in secrets}["REDIS_QUEUE_URL"]
     value = development.client("secretsmanager").get_secret_value(SecretId=url)["SecretString"]

@@ -46,11 +46,11 @@ def zone() -> Zone:
 
 @pytest.fixture
 def front(zone: Zone, tmp_path: Path) -> Iterator[tuple[SandboxEdge, int]]:
-    """Before an account whose load balancer cannot be reached."""
+    """An edge in front of an account whose load balancer cannot be reached."""
     account: Any = SimpleNamespace(
         zone=zone,
         environment=SimpleNamespace(domains=SimpleNamespace(media="media.example.com")),
-        emulator=SimpleNamespace(entrance=lambda: ("127.0.0.1", 9)),
+        emulator=SimpleNamespace(load_balancer=lambda: ("127.0.0.1", 9)),
     )
     made, port = SandboxEdge(Authority(), tmp_path, account=account), free_port()
     with edge.serving(made, port):

@@ -33,7 +33,7 @@ class Account:
 
 @dataclass
 class Pretended:
-    """What the page is given, without an account."""
+    """The page's state, without an account."""
 
     account: Account = field(default_factory=Account)
     broken: list[str] = field(default_factory=list)
@@ -99,7 +99,7 @@ def test_a_telephone_shows_everything_without_scrolling_sideways(url: str, tmp_p
     assert "&lt;b&gt;Crossed" in text, "what an alarm says is text, not markup"
 
 
-def test_only_who_has_the_token_breaks_anything(url: str, state: Pretended) -> None:
+def test_faults_need_the_sandboxs_token(url: str, state: Pretended) -> None:
     assert httpx.post(f"{url}/break/redis").status_code == 403
     assert httpx.post(f"{url}/break/redis", headers={"X-Sandbox": "another"}).status_code == 403
     assert state.broken == []

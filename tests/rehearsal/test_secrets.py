@@ -1,4 +1,4 @@
-"""Secrets that services name: missed before a release, read by new tasks after a change, seen by nobody else."""
+"""Services' secrets: a release misses absent ones, new tasks read changed ones, and no one else sees them."""
 
 import json
 from collections.abc import Callable
@@ -102,7 +102,7 @@ def _the_release_function_knows_of_none(development: Account) -> None:
     [(_the_release_function_knows_of_none, "is not refused"), (_nobody_listens, "old tasks of")],
     ids=["release", "restart"],
 )
-def test_what_is_broken_fails_its_check(
+def test_each_sabotage_fails_its_check(
     sabotage: Callable[[Account], None], about: str, development: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(secrets, "_REPLACED_WITHIN_SECONDS", 5.0)

@@ -26,7 +26,7 @@ def test_another_bake_time_arrives_whether_the_file_names_one_or_not(
     assert services["frontend"] == before["frontend"]
 
 
-def test_an_environment_without_a_service_for_the_story_is_refused_at_once(
+def test_a_rehearsal_refuses_an_environment_without_a_service_that_migrates_a_database(
     environments: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rehearsal releases a service that migrates a database; the file itself is valid.

@@ -26,7 +26,7 @@ _CONTRACT = Contract()
 
 
 class Time:
-    """Passes only when somebody sleeps."""
+    """A clock that advances only through `sleep`."""
 
     def __init__(self) -> None:
         self.seconds = 1_800_000_000.0
@@ -42,7 +42,7 @@ class Time:
 
 
 class FakeSecretsManager:
-    class exceptions:  # noqa: N801  (as boto3 has it)
+    class exceptions:  # noqa: N801  (boto3's name)
         class ResourceNotFoundException(Exception):
             pass
 
@@ -57,7 +57,7 @@ class FakeSecretsManager:
 
 @dataclass
 class Edge:
-    """One zone in which others live already, and the provider that is let loose on it."""
+    """A zone with objects of others, and the provider."""
 
     world: World
     simulator: CloudflareSimulator
@@ -91,7 +91,7 @@ class Edge:
     def over_invocations(
         self, asked: list[Mapping[str, Any]], invoke: Callable[[Api, Invocation], Result | None]
     ) -> Result:
-        """As Lambda does it: one invocation after the other, as long as each one asks for the next in `asked`."""
+        """Invokes the function as Lambda does: again as long as each invocation requests the next one in `asked`."""
         event: Mapping[str, Any] = {}
         while True:
             now = self.time.seconds
@@ -101,7 +101,7 @@ class Edge:
             event = asked[-1]
 
     def writes(self, job: Callable[[], object]) -> list[str]:
-        """The writes that a piece of work has made."""
+        """The write requests that `work` sends."""
         before = len(self.simulator.calls)
         job()
         return [f"{call.method} {call.path}" for call in self.simulator.calls[before:] if call.is_write]

@@ -23,7 +23,7 @@ class _Pages:
 
 
 class Ec2:
-    """Managed prefix lists as EC2 keeps them: a change takes two looks, entries come in pages of two."""
+    """EC2's managed prefix lists: a change takes two reads, entries come in pages of two."""
 
     def __init__(self) -> None:
         self.lists: dict[str, dict[str, Any]] = {}
@@ -175,9 +175,9 @@ class Rds:
 
 
 class SecretsManager:
-    """One secret with versions and stages, and `others` that are just there."""
+    """One secret with versions and stages; `others` only exist."""
 
-    class exceptions:  # noqa: N801  (as boto3 has it)
+    class exceptions:  # noqa: N801  (boto3's name)
         class ResourceNotFoundException(Exception):
             pass
 
@@ -219,7 +219,7 @@ class SecretsManager:
         return {"SecretString": value}
 
     def begin(self, version: str, value: str | None = None) -> None:
-        """As Secrets Manager does before a rotation's first step, and before it tries a schedule."""
+        """Creates a pending version, as Secrets Manager does before a rotation's first step and a schedule's trial."""
         self.values[version], self.created[version] = value, self.now
         self.stages["AWSPENDING"] = version
 
@@ -266,7 +266,7 @@ class Paginator:
 
 
 class AmplifyClient:
-    """The simulator of Amplify, spoken to as boto3 does."""
+    """The simulator of Amplify with boto3's interface."""
 
     class exceptions:  # noqa: N801
         class NotFoundException(Exception):

@@ -1,4 +1,4 @@
-"""A site's domain at Amplify becomes available by records that nobody has to write."""
+"""A site's domain at Amplify: the function writes the DNS records that make it available."""
 
 import json
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ SITE = "production.dns.frontend"
 class Hosting:
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
-        self.edge.lambda_seconds = 900  # as the function has it
+        self.edge.lambda_seconds = 900  # The function's time limit.
         self.slow_until = 0.0
-        """Until then no resolver knows any of the records."""
+        """Time until which no resolver has any of the records."""
         self.is_flattened = False
         """The site's name answers with addresses, as Cloudflare answers for the apex of a zone."""
         self.amplify = AmplifyHosting(self.cnames)
@@ -70,7 +70,7 @@ class Hosting:
         )
 
     def declare_names(self, *hosts: tuple[str, str, str]) -> None:
-        """As the edge's stack does: every name, for good and proxied."""
+        """Declares every name as the stack Edge does: permanent and proxied."""
         records = [
             {"name": name, "host": host, "type": "CNAME", "content": content, "proxied": True}
             for name, host, content in hosts
@@ -81,7 +81,7 @@ class Hosting:
 
 @pytest.fixture
 def hosting(edge: Edge) -> Hosting:
-    # In the way of nobody: these names are the product's own.
+    # They conflict with no one: these names belong to the product.
     for identity in [key for key, each in edge.zone.records.items() if each["name"] == HOST]:
         if edge.zone.records[identity]["type"] in ("A", "AAAA", "CNAME"):
             del edge.zone.records[identity]
@@ -195,7 +195,7 @@ def test_a_delete_takes_domain_and_records_and_may_come_twice(hosting: Hosting) 
 
 
 def test_the_edges_own_record_outlives_the_domain(hosting: Hosting) -> None:
-    """The edge's stack goes, or leads it elsewhere, by itself."""
+    """The stack Edge deletes its record, or points it elsewhere, on its own."""
     made = hosting.ask("Create")
     hosting.declare_names(("frontend", HOST, made.attributes["Target"]))
     hosting.ask("Delete", made.physical_id)
@@ -237,7 +237,7 @@ def test_another_app_is_another_domain(hosting: Hosting) -> None:
 
 
 def test_users_of_a_site_that_moves_here_stay_where_they_are_until_it_is_built(hosting: Hosting) -> None:
-    """The edge's stack leads them to it, when this one is deployed."""
+    """The stack Edge sends users to it, after this stack is deployed."""
     hosting.declare_names(("frontend", HOST, "balancer.example.net"))
     hosting.amplify.start_job(appId=hosting.app, branchName="main", jobType="RELEASE")
     made = hosting.ask("Create")

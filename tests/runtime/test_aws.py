@@ -8,7 +8,7 @@ from infra_runtime.aws import client
 from simulators.http_server import send, serving
 
 
-def test_a_hasty_client_asks_again_when_it_is_throttled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_with_short_timeouts_retries_throttled_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def respond(handler: BaseHTTPRequestHandler, _: bytes) -> None:

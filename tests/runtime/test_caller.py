@@ -56,7 +56,7 @@ def sts() -> Iterator[tuple[Any, str]]:
 
 
 def client(url: str, secret: str) -> Any:
-    """With a role's credentials, as pipelines have them."""
+    """A client with a role's credentials, as in a pipeline."""
     session = boto3.Session(KEY, secret, "FwoGZXIvYXdzEJr+/w==", "eu-central-1")
     return session.client("sts", endpoint_url=url)
 
@@ -80,7 +80,7 @@ def test_a_wrong_key_identifies_no_caller() -> None:
 
 
 @pytest.mark.parametrize("how", ["nothing", "another action", "two actions", "the action in small letters, too"])
-def test_what_is_no_question_for_the_caller_is_never_sent(how: str) -> None:
+def test_only_get_caller_identity_requests_are_sent(how: str) -> None:
     """GetFederationToken answers with an ARN whose name its caller chooses."""
     with sts() as (own, url):
         proof = prove(own, CONTROL)

@@ -30,7 +30,7 @@ class Site:
     fails: int = 0
     """How many requests for each path get 503 before the first success."""
     health: bytes = b"{}"
-    """What /health answers."""
+    """Answer of /health."""
 
     def target(self, path: str = "/", **more: Any) -> CheckTarget:
         return CheckTarget("site", f"{self.url}{path}", **more)
@@ -73,7 +73,7 @@ def test_the_time_of_an_answer_is_measured(site: Site) -> None:
 
 
 @pytest.mark.parametrize("status", [204, 404, 500, 503, 526])
-def test_anything_but_200_is_trouble(site: Site, status: int) -> None:
+def test_any_status_but_200_is_a_failure(site: Site, status: int) -> None:
     site.status = status
     assert check(site.target()).trouble == f"HTTP {status}"
 
@@ -89,7 +89,7 @@ def test_redirects_within_the_site_are_followed_and_others_are_not(site: Site) -
     assert check(site.target("/round")).trouble == "HTTP 302"
 
 
-def test_a_refused_connection_is_trouble(site: Site) -> None:
+def test_a_refused_connection_is_a_failure(site: Site) -> None:
     assert "ConnectError" in str(check(CheckTarget("site", f"http://127.0.0.1:{free_port()}/")).trouble)
 
 

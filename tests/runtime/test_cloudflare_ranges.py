@@ -59,7 +59,7 @@ def test_a_new_range_is_let_in_at_once_and_an_old_one_kept_for_a_month() -> None
      [*FIVE, "nonsense"]],
     ids=["empty", "less than half", "everybody", "private", "too wide", "IPv6", "nonsense"],
 )  # fmt: skip
-def test_what_cannot_be_right_changes_nothing(published: list[str]) -> None:
+def test_implausible_ranges_change_nothing(published: list[str]) -> None:
     ec2, store = Ec2(), InMemoryStateStore()
     refresh(ranges(ec2, store, FIVE), "pl-1")
     before = dict(store.values)

@@ -50,7 +50,7 @@ class Account:
         known = [
             {"LogicalResourceId": name, "PhysicalResourceId": f"arn:{name}"} for name in ("Blue", "Green", "Other")
         ]
-        # Of a stack that is being created.
+        # The stack is being created.
         return [{"StackResourceSummaries": known if self.exists else [{"LogicalResourceId": "Blue"}]}]
 
     def describe_target_groups(self, **asked: list[str]) -> Any:
@@ -92,20 +92,20 @@ def test_only_200_counts_as_for_the_load_balancer(status: int) -> None:
         deploy(Account([(*one, "healthy")]), "/new")
 
 
-def test_a_task_that_serves_nobody_stops_nothing() -> None:
-    """Another path may be the very repair."""
+def test_tasks_without_users_are_not_requested() -> None:
+    """Another path may be the repair."""
     with task({}) as one:
         deploy(Account([(*one, "unhealthy"), (*one, "draining"), (*one, "initial")]), "/new")
 
 
-def test_nobody_is_asked_while_the_path_stays() -> None:
-    """Also in the rollback of a deployment that was refused here: it must not fail in its turn."""
+def test_an_unchanged_path_is_not_requested() -> None:
+    """Otherwise the rollback of a deployment that was refused here could fail, too."""
     with task({}) as one:
         deploy(Account([(*one, "healthy")]), "/old")
 
 
 @pytest.mark.parametrize("account", [Account([], exists=False), Account([])], ids=["no stack yet", "no task yet"])
-def test_a_first_deployment_has_nobody_to_ask(account: Account) -> None:
+def test_a_first_deployment_requests_no_task(account: Account) -> None:
     deploy(account, "/new", "Create")
 
 

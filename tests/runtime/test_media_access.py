@@ -132,7 +132,7 @@ def test_yesterdays_user_agent_is_refused_an_hour_after_the_rotation() -> None:
 
 
 def test_a_rotation_in_the_middle_of_the_write_is_noticed() -> None:
-    """The other writer has put its policy; ours, older, must not be what stays."""
+    """Another writer has put its newer policy; our older one must not replace it."""
     secrets = SecretsManager("agent-1")
 
     class Overtaken(S3):
@@ -148,7 +148,7 @@ def test_a_rotation_in_the_middle_of_the_write_is_noticed() -> None:
     assert s3.statements("media")[READS]["Condition"]["StringEquals"]["aws:UserAgent"] == ["agent-1", "agent-2"]
 
 
-def test_a_policy_that_never_comes_to_rest_is_an_error() -> None:
+def test_a_policy_that_never_converges_is_an_error() -> None:
     class Forgetful(S3):
         def put_bucket_policy(self, Bucket: str, Policy: str) -> None:  # noqa: N803
             return
@@ -164,7 +164,7 @@ def test_without_a_secret_anonymous_reads_are_refused() -> None:
     assert set(s3.statements("media")) == {"InfraDenyPlainHttp", "InfraDenyOldTls"}
 
 
-def test_an_access_key_of_before_becomes_no_user_agent() -> None:
+def test_a_former_access_key_is_not_used_as_user_agent() -> None:
     s3, secrets = S3("media"), SecretsManager("AKIA1:secret")
     provide(Request("Update", properties(), "media"), access(s3, secrets))
     (agent,) = s3.statements("media")[READS]["Condition"]["StringEquals"]["aws:UserAgent"]
@@ -218,7 +218,7 @@ def test_a_new_schedule_can_be_tried(rotating: tuple[Edge, S3, SecretsManager, U
 
 
 def test_a_rotation_without_a_value_takes_nothing_away(rotating: tuple[Edge, S3, SecretsManager, UserAgent]) -> None:
-    """As after a first step that failed: the policy is written on, and what is current keeps its value."""
+    """For example after a failed first step: the policy stays in place, and the current version keeps its value."""
     edge, s3, secrets, rotation = rotating
     secrets.begin("v2")
     converge("media", "ua", Access(s3, secrets, edge.store, NOW))

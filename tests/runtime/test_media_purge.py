@@ -63,7 +63,7 @@ def test_a_plan_that_is_slow_is_waited_for(edge: Edge) -> None:
     assert edge.time.slept
 
 
-def test_what_is_refused_or_takes_too_long_is_an_error(edge: Edge) -> None:
+def test_a_refused_or_slow_purge_is_an_error(edge: Edge) -> None:
     with pytest.raises(Refused, match="not every prefix is of the zone"):
         purge(edge.api(), edge.zone.id, ["elsewhere.example/a"])
     edge.zone.plan_name, edge.lambda_seconds = "free", 60

@@ -37,7 +37,7 @@ class S3:
 
 
 def detail(result: str, status: str = "COMPLETED") -> dict[str, Any]:
-    """As in the GuardDuty guide's samples."""
+    """The event's detail, as in the samples of the GuardDuty guide."""
     return {
         "schemaVersion": "1.0",
         "scanStatus": status,
@@ -73,7 +73,7 @@ def test_an_event_alone_moves_nothing(tags: dict[str, str]) -> None:
         ("UNSUPPORTED", "SKIPPED", "UploadsNotScanned"),
         ("ACCESS_DENIED", "SKIPPED", "UploadsNotScanned"),
         ("FAILED", "FAILED", "UploadsNotScanned"),
-        # Whatever GuardDuty says one day.
+        # A result that GuardDuty may add one day.
         (CLEAN, "SKIPPED", "UploadsNotScanned"),
         ("PROBABLY_FINE", "COMPLETED", "UploadsNotScanned"),
     ],

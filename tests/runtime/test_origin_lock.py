@@ -85,7 +85,7 @@ def test_one_of_others_in_our_way_is_named(edge: Edge, lock: Lock) -> None:
     assert theirs["id"] not in shown(edge)
 
 
-def test_a_host_more_is_one_write(edge: Edge, lock: Lock) -> None:
+def test_an_added_host_is_one_write(edge: Edge, lock: Lock) -> None:
     close(DOCUMENT, lock)
     more = DOCUMENT | {"hosts": [*HOSTS, "www.example.com"]}
     assert edge.writes(lambda: close(more, after(lock, edge))) == [

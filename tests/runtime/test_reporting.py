@@ -1,4 +1,4 @@
-"""Exceptions of functions at Sentry: they arrive, they go on, and nothing is in them that nobody may see."""
+"""Functions' exceptions are reported to Sentry and raised again, without secrets."""
 
 import gzip
 import importlib
@@ -25,7 +25,7 @@ Events = list[dict[str, Any]]
 
 @pytest.fixture
 def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[Events]:
-    """What arrives at a Sentry of ours."""
+    """Events that arrive at a simulated Sentry."""
     found: Events = []
 
     def respond(handler: BaseHTTPRequestHandler, content: bytes) -> None:
@@ -104,7 +104,9 @@ def test_a_failed_custom_resource_is_reported_after_its_answer(events: Events) -
     assert SECRET not in json.dumps(events)
 
 
-def test_sentry_that_is_away_keeps_nothing_from_its_course(monkeypatch: pytest.MonkeyPatch, events: Events) -> None:
+def test_an_unreachable_sentry_does_not_change_the_functions_error(
+    monkeypatch: pytest.MonkeyPatch, events: Events
+) -> None:
     monkeypatch.setenv("SENTRY_DSN", "http://0123456789abcdef@127.0.0.1:9/3")
     with pytest.raises(RuntimeError):
         breaks({"host": "db"}, None)
@@ -113,7 +115,7 @@ def test_sentry_that_is_away_keeps_nothing_from_its_course(monkeypatch: pytest.M
 
 def test_without_an_address_nothing_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SENTRY_DSN", raising=False)
-    monkeypatch.setattr(reporting, "_sent", lambda *_: pytest.fail("nobody is to be reported"))
+    monkeypatch.setattr(reporting, "_sent", lambda *_: pytest.fail("nothing may be reported"))
     with pytest.raises(RuntimeError):
         breaks({"host": "db"}, None)
 

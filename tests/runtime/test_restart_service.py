@@ -14,7 +14,7 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 def changed(when: datetime) -> dict[str, Any]:
-    """As DescribeSecret has it."""
+    """An answer of DescribeSecret."""
     return {"LastChangedDate": when, "VersionIdsToStages": {"v2": ["AWSCURRENT"], "v1": ["AWSPREVIOUS"]}}
 
 

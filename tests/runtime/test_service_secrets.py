@@ -68,7 +68,7 @@ def test_the_time_of_a_secrets_last_change_is_returned() -> None:
     assert last_change(Manager(jwt=PRESENT), "daadaar/jwt") == CHANGED
 
 
-def test_what_says_nothing_of_the_secret_is_no_answer() -> None:
+def test_a_failed_lookup_of_a_secret_is_an_error() -> None:
     manager = Manager()
     manager.missing = "ThrottlingException"
     with pytest.raises(ClientError, match="ThrottlingException"):
@@ -79,7 +79,7 @@ def test_what_says_nothing_of_the_secret_is_no_answer() -> None:
 def test_a_release_is_refused_for_every_secret_that_its_tasks_could_not_read(
     kind: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for each in ("_image", "_stack", "_running"):  # of these there are tests in a deployed account
+    for each in ("_image", "_stack", "_running"):  # Tests in a deployed account cover these.
         monkeypatch.setattr(ReleasePreflight, each, lambda *_, **__: [])
     names = ("daadaar/gone", "daadaar/jwt", "daadaar/mail")
     service = ReleasedService("api", "stack", "parameter", "repository", "linux/arm64", names)

@@ -12,7 +12,7 @@ RULES, GROUPS = ("production", "test"), ("blue", "green")
 
 
 class InvalidConfigurationRequest(Exception):
-    """As Elastic Load Balancing refuses it (kubernetes-sigs/aws-load-balancer-controller #2734)."""
+    """Elastic Load Balancing's error (kubernetes-sigs/aws-load-balancer-controller #2734)."""
 
 
 class Balancer:

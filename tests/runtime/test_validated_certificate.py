@@ -19,7 +19,7 @@ class Issuing:
         self.edge = edge
         self.is_visible = True
         self.slow_until = 0.0
-        """Until then ACM does not look at the records."""
+        """Time until which ACM does not see the records."""
         self.asked: list[Mapping[str, Any]] = []
         """The events that the function has sent to itself."""
         self.acm = Acm(self.is_published)

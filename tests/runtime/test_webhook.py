@@ -155,7 +155,7 @@ def test_a_busy_receiver_is_tried_again(pagerduty: PagerDuty, secret: str) -> No
     assert len(pagerduty.incidents) == 1
 
 
-def test_what_is_not_delivered_is_an_error(pagerduty: PagerDuty, secret: str) -> None:
+def test_a_message_that_is_not_delivered_is_an_error(pagerduty: PagerDuty, secret: str) -> None:
     pagerduty.trouble = [503] * 100
     with pytest.raises(Unavailable, match="HTTP 503"):
         send(BUDGET, secret, seconds=60)
@@ -171,7 +171,7 @@ def test_what_is_not_delivered_is_an_error(pagerduty: PagerDuty, secret: str) ->
     "secret",
     ["", "{}", "[]", '{"routing_key": 1}', ROUTING_KEY, "http://example.com/hook", "https://events.pagerduty.com/x"],
 )
-def test_a_secret_that_is_neither_says_what_is_expected_and_not_what_it_is(secret: str) -> None:
+def test_a_malformed_secret_is_refused_without_its_value(secret: str) -> None:
     with pytest.raises(BadSecret, match="routing_key") as refused:
         send(BUDGET, secret)
     assert not secret or len(secret) < 3 or secret not in str(refused.value)

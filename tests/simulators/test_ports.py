@@ -1,4 +1,4 @@
-"""Where servers of a rehearsal listen, on a machine that belongs to somebody else."""
+"""Ports and addresses of a rehearsal's servers, on a machine that others use, too."""
 
 import os
 import socket
@@ -9,12 +9,12 @@ import pytest
 
 from simulators.ports import LOOPBACK, NothingFree, free_port, own_address
 
-_NOBODY = 65534
+_UNPRIVILEGED_USER = 65534
 
 
 @pytest.fixture
 def taken_everywhere() -> Iterator[int]:
-    """A port that somebody's development server has on every address of the machine."""
+    """A port that another program uses on every address of the machine."""
     with socket.socket() as theirs:
         theirs.bind(("0.0.0.0", free_port()))  # noqa: S104
         theirs.listen()
@@ -26,7 +26,7 @@ def as_a_user(try_: Callable[[], object]) -> str:
     reader, writer = os.pipe()
     if (child := os.fork()) == 0:
         if os.getuid() == 0:
-            os.setuid(_NOBODY)
+            os.setuid(_UNPRIVILEGED_USER)
         try:
             try_()
         except Exception as error:
@@ -60,7 +60,7 @@ def test_the_search_for_a_port_that_is_taken_everywhere_ends_and_names_it(taken_
 
 
 def test_an_address_that_the_machine_lacks_is_named() -> None:
-    """On macOS, every one but 127.0.0.1; here, one of a network reserved for documentation."""
+    """On macOS all but 127.0.0.1 are missing; here, an address reserved for documentation."""
     with pytest.raises(NothingFree, match=r"no address 192\.0\.2\.1"):
         free_port("192.0.2.1")
 

@@ -50,7 +50,9 @@ def deploy(account: Account, app: Path, *stacks: str) -> None:
     account.cdk.deploy(app, *(stacks or (f"{NAME}/*",)), options=["--exclusively"] if stacks else [])
 
 
-def test_what_would_be_refused_is_done_in_steps_and_loses_no_request(context: dict[str, Any], tmp_path: Path) -> None:
+def test_a_change_that_cloudformation_would_refuse_is_made_in_steps_without_losing_a_request(
+    context: dict[str, Any], tmp_path: Path
+) -> None:
     with opened(NAME, load([NAME])[NAME], tmp_path / "account") as account:
         first, second = (
             assembly(text, context, tmp_path / each) for each, text in (("1", edited(BEFORE)), ("2", edited(AFTER)))

@@ -43,7 +43,7 @@ from tests.effects.test_one_line_edits import raw_of
 NAME = "dev"
 TABLE = ROOT / "build" / "edits.md"
 _STORAGE_GIB = 30
-"""More than the least, so that an edit may ask for less."""
+"""More than the minimum, so that an edit can lower it."""
 
 
 def base() -> dict[str, Any]:
@@ -88,7 +88,7 @@ def chosen() -> list[Edit]:
     every = list(edits.edits(raw))
     named = [next(each for each in every if (each.key, each.value) == wanted) for wanted in NAMED]
     named.append(on_amplify(raw))
-    # From each table and each way of editing it one, then another one, and so on.
+    # Draws one edit from each table and each kind of edit, then a second one, and so on.
     rank: dict[tuple[str, str], int] = defaultdict(int)
     ranked = []
     for each in every:
@@ -130,7 +130,7 @@ class Bench:
         self._begin()
 
     def begin_anew(self) -> None:
-        """When an edit has left something behind."""
+        """Starts a new account after an edit that left something behind."""
         self._around.close()
         self._begin()
 
@@ -163,7 +163,7 @@ class Bench:
         return [each for each in output if each.stops]
 
     def deploy(self, wanted: Version, *ids: str) -> None:
-        """By the pipeline, those of the stacks that differ. Raises `CdkFailed`."""
+        """Deploys the stacks that differ, as the pipeline does. Raises `CdkFailed`."""
         now = self.now(wanted)
         differ = [name for name, each in wanted.templates.items() if now.get(name) != each]
         ids = ids or tuple(f"{NAME}/{words(name.split('-', 2)[2])}" for name in differ)
@@ -180,7 +180,7 @@ class Bench:
             return self.account
 
     def step_by_step(self, wanted: Version) -> None:
-        """As `infra change next` says, until nothing is left. Raises `CdkFailed`, and what boto3 raises."""
+        """Follows `infra change next` until no step is left. Raises `CdkFailed` and boto3's errors."""
         done: list[str] = []
         while left := steps(NAME, "daadaar", self.now(wanted), wanted.templates, self.account):
             command = left[0].command
@@ -200,7 +200,7 @@ class Bench:
                 self.deploy(wanted, *(said[said.index("--exclusively") + 1 :] if said[0] == "npx" else ()))
 
     def release_until_blue_serves(self, wanted: Version, found: Sequence[Effect]) -> None:
-        """As doctor asks of a frozen rule: a release moves the traffic to the other group (docs/adr/0004)."""
+        """Releases, as doctor demands for a frozen rule, to move traffic to the other target group (docs/adr/0004)."""
         messages = [each.where for each in self.doctor(wanted, found) if each.fix.startswith("release until blue")]
         for service in {stack.split("-", 2)[2] for stack in messages} & self.deployed.environment.services.keys():
             self._releases += 1
@@ -209,7 +209,7 @@ class Bench:
             release(self.account, push(self.account, service, version, program=program), service)
 
     def release_what_answers(self, wanted: Version) -> None:
-        """As the refusal says: images that answer the old and the new health path."""
+        """Releases images that answer the old and the new health path, as the refusal demands."""
         for name, each in wanted.environment.services.items():
             was = self.deployed.environment.services.get(name)
             if was is not None and each.health_path not in (None, was.health_path):
@@ -289,7 +289,7 @@ def bench(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def deployed(first: Version, folder: Path, around: ExitStack) -> Account:
-    """With a release that users see, and rows."""
+    """Deploys the first version, with a release that serves users, and rows."""
     account = around.enter_context(opened(NAME, first.environment, folder))
     account.cdk.bootstrap(first.assembly)
     account.prepare()
@@ -300,7 +300,7 @@ def deployed(first: Version, folder: Path, around: ExitStack) -> Account:
 
 
 def _store_further_secrets(account: Account) -> None:
-    """Which some edits name, as a person would before."""
+    """Creates resources that some edits refer to, as a person would before."""
     manager = account.client("secretsmanager")
 
     def stored(name: str) -> str:
@@ -319,7 +319,7 @@ def _store_further_secrets(account: Account) -> None:
 
 
 @pytest.mark.parametrize("edit", chosen(), ids=str)
-def test_what_the_tools_say_of_an_edit_is_what_happens(edit: Edit, bench: Bench) -> None:
+def test_predictions_for_an_edit_match_its_deployment(edit: Edit, bench: Bench) -> None:
     try:
         wrong = one(edit, bench)
     except Exception as error:
@@ -346,7 +346,7 @@ def one(edit: Edit, bench: Bench) -> list[str]:
     before = bench.now(wanted)
     found = effects(before, wanted.templates)
     review, open_ = _of_review(found), bench.doctor(wanted)
-    # Of the account, the zone or a secret; or a second environment beside the first: nobody goes on from here.
+    # Edits of the account, the zone or a secret, or a second environment: no deployment continues from here.
     elsewhere = [each for each in open_ if each.where not in before]
     if elsewhere or any(each.kind == "renamed" for each in found):
         wrong = [] if open_ else ["it begins a second environment, and doctor lets it pass"]
@@ -361,7 +361,7 @@ def one(edit: Edit, bench: Bench) -> list[str]:
         wrong += [f"back: {each}" for each in differ]
         back = _of_outcome(returned, bench.taken)
         if returned.refusal and stopped_back:
-            bench.deployed = wanted  # there is no way back, as was predicted
+            bench.deployed = wanted  # As predicted, it cannot be rolled back.
             bench.deploy(wanted)
         elif bench.now(home) != home.templates:
             wrong.append("it is not as before")

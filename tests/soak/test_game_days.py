@@ -71,7 +71,7 @@ def stage(up: tuple[Sandbox, Path], monkeypatch: pytest.MonkeyPatch) -> Stage:
     [each for each in game_days.EXPERIMENTS if not WANTED or each.name in WANTED],
     ids=lambda each: each.name,
 )
-def test_it_is_as_declared(experiment: Experiment, stage: Stage) -> None:
+def test_each_experiment_stays_within_its_bounds(experiment: Experiment, stage: Stage) -> None:
     place, give_up = stage.place, time.monotonic() + _QUIET_SECONDS
     while alarms.firing(place.clients, place.environment.product, NAME):
         assert time.monotonic() < give_up, "the one before has not ended"

@@ -54,7 +54,7 @@ class Operator:
 
 @pytest.fixture(scope="module")
 def operator(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """With the stacks up to the API, and something of every way of Redis outside of the account."""
+    """An account with the stacks up to the API, and a Redis of each kind outside of the account."""
     folder = tmp_path_factory.mktemp("migration")
     every_way = {"main": "elasticache", "next": "upstash", "last": "external"}
     everything = with_redis(ENVIRONMENTS, NAME, every_way, serves="main", into=folder / "everything")
@@ -81,7 +81,7 @@ def test_tasks_never_get_a_url_that_does_not_work(operator: Operator) -> None:
     secrets.put_secret_value(SecretId="daadaar/redis-url", SecretString=right)
 
 
-def test_one_provider_after_the_other_with_both_there_in_between(operator: Operator) -> None:
+def test_a_migration_passes_through_both_providers(operator: Operator) -> None:
     of_elasticache = operator.url_of_the_tasks
 
     both = {"main": "elasticache", "next": "upstash"}

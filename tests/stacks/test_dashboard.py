@@ -11,7 +11,7 @@ from infra_runtime.contract.metrics import RELEASES, ReleaseMetric
 from simulators.aws.cloudwatch.alarms import text_of
 
 Templates = dict[str, dict[str, Any]]
-# What is shown and never an alarm.
+# Metrics that are shown but have no alarm.
 _SHOWN = {(RELEASES, each.value) for each in ReleaseMetric}
 
 
@@ -35,7 +35,7 @@ def test_every_metric_on_it_is_published(name: str, templates: Templates) -> Non
 
 
 @pytest.mark.parametrize("name", available())
-def test_it_begins_with_users_and_fits_the_page(name: str, templates: Templates) -> None:
+def test_the_dashboard_begins_with_users_and_fits_the_page(name: str, templates: Templates) -> None:
     found = widgets(templates, name)
     titles = [each["properties"].get("title", "") for each in found]
     order = ["Incident", "Checks from outside: failed", "Requests at the load balancer", "CPU of the tasks, %"]

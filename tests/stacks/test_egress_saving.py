@@ -25,7 +25,7 @@ Templates = dict[str, dict[str, Any]]
 DAY = datetime(2026, 11, 23, tzinfo=UTC)
 SITE, MEDIA = "example.com", "media.example.com"
 GIB = 2**30
-# Of media for users, 4 GiB in all, of which S3 sends 1.
+# Requests of users for media: 4 GiB in all, of which S3 sends 1.
 MEDIA_FOR_USERS = [SampledRequest(DAY, MEDIA, "hit", GIB)] * 3 + [SampledRequest(DAY, MEDIA, "miss", GIB)]
 S3 = {"BytesDownloaded": 1.0 * GIB, "GetRequests": 1.0, "AllRequests": 2.0}
 
@@ -69,7 +69,7 @@ def saving(
     s3: Mapping[str, float],
     static: Mapping[str, float] | None = None,
 ) -> float | None:
-    """Per cent, as the alarm of production has it for such a day; None: no value."""
+    """The saving in per cent that production's alarm gets for such a day; None: no value."""
     (alarm,) = [each for each in alarms_of(templates, "production") if "EgressSaving" in each.where]
     (expression,) = [each["Expression"] for each in alarm.properties["Metrics"] if "Expression" in each]
     counted = {"": published(edge), "EntireBucket": s3, "StaticFiles": static or {}}
@@ -101,7 +101,7 @@ NEVER_FROM_S3 = {
 
 
 @pytest.mark.parametrize("what", NEVER_FROM_S3)
-def test_what_s3_would_not_have_sent_as_media_saves_nothing(what: str, templates: Templates) -> None:
+def test_only_responses_that_s3_would_have_sent_count_as_saved(what: str, templates: Templates) -> None:
     found = saving(templates, edge=[*MEDIA_FOR_USERS, *NEVER_FROM_S3[what]], s3=S3)
     assert found == pytest.approx(75, abs=0.1)
 
@@ -153,7 +153,7 @@ def test_four_bad_days_of_a_week_raise_a_warning(days: str, is_notified: bool, t
     assert bool(in_alarm(alarm, trace, minutes=len(served))[-1]) is is_notified
 
 
-def test_money_is_of_transfer_and_of_requests() -> None:
+def test_the_saving_counts_transfer_and_requests() -> None:
     """A million requests for 1000 GiB, at 0.09 USD a GiB and 0.43 a million: 90.43 without a cache, of which S3 still
     costs 22 %."""
     saved = EgressSaving(environment="production", bucket="b", has_static_files=False).usd()

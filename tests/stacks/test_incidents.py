@@ -37,7 +37,7 @@ def test_every_alarm_with_a_name_of_ours_is_found_by_the_stacks_name(templates: 
 
 
 def outage(name: str) -> tuple[dict[str, Series], int]:
-    """The recorded one, with calm around it: its first minutes are calm, and so they are repeated."""
+    """The recorded outage with quiet minutes around it: repeats its first, quiet minutes."""
     series = recorded(name, connections=connections(load([NAME])[NAME].database.instance))
     calm = {key: np.resize(values[: BEGINS - 2], CALM) for key, values in series.items()}
     return {key: np.concatenate([calm[key], values, calm[key]]) for key, values in series.items()}, MINUTES + 2 * CALM
@@ -56,7 +56,7 @@ def test_an_outage_pages_once_and_soon_and_its_end_is_notified(name: str, templa
     # Redis tells its end to two topics: where it began, and info.
     messages = {each.minute for each in ends}
     assert [each > CALM + ENDS for each in messages] == [True], "once, and after it was over"
-    # Whoever looks finds every alarm that took part, in the order in which they went off.
+    # Every alarm of the incident is listed, in the order in which they fired.
     took_part = {each.alarm for each in found if each.severity == "info"}
     assert took_part or name == "redis-gone", "the alarms behind the page notify as info"
     assert all(_is_over(each, found) for each in found), "everything that began has ended"
@@ -83,8 +83,8 @@ def test_every_scenario_is_recorded_and_looked_at() -> None:
 
 
 def test_a_noisy_week_is_silent(templates: Templates) -> None:
-    """Traffic with its days and nights, single errors, single lost looks, slow minutes, quick failovers, a deployment
-    each day: nothing of it is anybody's business."""
+    """Traffic with its days and nights, single errors, missing data points, slow minutes, quick failovers, and a
+    deployment each day: none of these may notify."""
     minutes = 7 * 24 * 60
     random = np.random.default_rng(20261123)
     day = 1 + 0.8 * np.sin(np.arange(minutes) / 1440 * 2 * np.pi)
@@ -136,7 +136,7 @@ def test_a_check_that_does_not_run_pages_like_one_that_fails(metric: str, templa
 
 @pytest.mark.parametrize("lasts", [2, 4, 6, 10, 30])
 def test_an_outage_that_is_over_before_cloudflares_numbers_come_is_one_page(lasts: int, templates: Templates) -> None:
-    """They come ten minutes later, when the checks have seen the end already."""
+    """Cloudflare's metrics arrive ten minutes later, when the checks have already seen the end."""
     minutes, late = 240, 10
     checks, errors = np.zeros(minutes), np.full(minutes, 2.0)
     checks[60 : 60 + lasts], errors[60 + late : 60 + late + lasts] = 1.0, 3000.0

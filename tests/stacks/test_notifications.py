@@ -45,7 +45,7 @@ def test_a_stranger_reaches_none(name: str, templates: Templates) -> None:
 
 
 def test_the_four_kinds_of_publishers_are_there(templates: Templates) -> None:
-    """The test above would say nothing of a publisher that it does not find."""
+    """The test above would silently skip a publisher that it does not find."""
     found = {service for _, service, _ in environment(templates, "production").publishers()}
     assert found == set(SERVICES.values())
 

@@ -68,7 +68,7 @@ def test_an_action_without_resources_is_allowed_by_the_star_only(templates: Temp
     spoilt = {**templates, "dev/Frontend": copy.deepcopy(templates["dev/Frontend"])}
     (statement,) = _granting("ecs:DescribeTaskDefinition", spoilt["dev/Frontend"])
     statement["Resource"] = "arn:aws:ecs:eu-central-1:111122223333:task-definition/api:1"
-    assert any("ecs:DescribeTaskDefinition knows no resources" in each for each in faults(spoilt))
+    assert any("ecs:DescribeTaskDefinition has no resource-level permissions" in each for each in faults(spoilt))
 
 
 @pytest.mark.parametrize(

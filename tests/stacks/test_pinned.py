@@ -75,9 +75,9 @@ STATEFUL = {
         "AWS::ECR::Repository": {"ApiRepositoryAADF3F12", "FrontendRepository8FE916EE"},
     },
 }
-# Kept when the stack goes, but a new one that begins empty does no harm.
+# Kept when the stack is deleted, but an empty replacement does no harm.
 ACCESS_LOGS = "LoadBalancerAccessLogsB27DFC85"
-# Of an image that ECR fetches again.
+# A repository whose image ECR can fetch again.
 CACHE = "HelperRepository"
 
 
@@ -90,7 +90,7 @@ def test_ids_of_what_holds_state_never_change(name: str, templates: Templates) -
 
 
 def test_everything_that_keeps_data_is_pinned(templates: Templates, loaded: Mapping[str, Environment]) -> None:
-    """By the types that `infra review` and `infra doctor` call data (ops.effects)."""
+    """Data are the resource types that `infra review` and `infra doctor` treat as such (ops.effects)."""
     found = {
         (stack.partition("/")[2], each["Type"], key)
         for stack, template in templates.items()

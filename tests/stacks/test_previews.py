@@ -14,7 +14,7 @@ DEV = load(["dev"])["dev"]
 
 
 def containers(templates: Templates, slot: int) -> dict[str, dict[str, Any]]:
-    """By the service's name and the container's."""
+    """A slot's containers, by the service's name and the container's."""
     return {
         f"{'api' if logical_id.startswith('Api') else 'frontend'}/{container['Name']}": container
         for logical_id, each in templates[f"dev/Preview{slot}"]["Resources"].items()
@@ -67,7 +67,7 @@ def test_nothing_runs_in_a_free_slot(slot: int, templates: Templates) -> None:
     images = {container["Image"]["Ref"] for container in containers(templates, slot).values()}
     assert images == {"ApiImage", "FrontendImage"}
     for kind in ("AWS::CloudWatch::Alarm", "AWS::ApplicationAutoScaling::ScalableTarget"):
-        assert not [each for each in template["Resources"].values() if each["Type"] == kind], "nobody is to be woken"
+        assert not [each for each in template["Resources"].values() if each["Type"] == kind], "no alarm may page"
 
 
 def test_each_name_is_in_dns_and_in_the_certificate(templates: Templates) -> None:
@@ -82,7 +82,7 @@ def test_each_name_is_in_dns_and_in_the_certificate(templates: Templates) -> Non
 
 
 def test_their_names_have_the_protection_of_the_others(templates: Templates) -> None:
-    """An API that is previewed is asked by programs, too: bots' challenge would be all that they get."""
+    """Programs also call a previewed API, and cannot pass a bot challenge."""
     text = json.dumps(templates["dev/Edge"]).replace("\\", "")
     apis = [str(DEV.services["api"].host), *(hosts(DEV, slot)["api"] for slot in slots(DEV))]
     names = " ".join(f'"{each}"' for each in [*apis, DEV.domains.media])

@@ -57,7 +57,7 @@ def test_a_queue_evicts_nothing_beside_a_cache_that_does(queued: Templates) -> N
     assert len(of_type(queued, "dev/Redis", "Custom::RedisGate")) == 2
 
 
-def test_a_full_queue_pages_and_its_keys_need_not_expire(queued: Templates) -> None:
+def test_a_full_queue_pages_and_keys_without_expiry_do_not(queued: Templates) -> None:
     alarms = of_type(queued, "dev/Redis", "AWS::CloudWatch::Alarm")
 
     def about(what: str) -> dict[str, tuple[str, float]]:
@@ -124,7 +124,7 @@ def test_the_probe_of_the_queue_counts_what_the_worker_scales_with(queued: Templ
 def test_a_backlog_raises_alarms_of_the_right_severity(
     what: str, waits: float, stuck: float, expected: list[str], queued: Templates
 ) -> None:
-    """For twenty minutes, between two quiet hours."""
+    """The backlog lasts twenty minutes, between two quiet hours."""
 
     def trace(asked: MetricQuery) -> Series:
         value = {"WaitingJobs": waits, "StuckMinutes": stuck}.get(asked.name, 0.0)
@@ -179,7 +179,7 @@ HOURS = [0.0] * 60
         ("one task of three", [1.0, 0.0] * 10, HOURS, 1),
         ("Redis itself is away", [1.0] * 30, [0.0] * 10 + [1.0] * 50, 0),
         ("it is still lost when Redis is back", [1.0] * 30, [0.0] * 10 + [1.0] * 5 + [0.0] * 45, 1),
-        ("nobody knows whether Redis is away", [1.0] * 30, [float("nan")] * 60, 0),
+        ("the state of Redis is unknown", [1.0] * 30, [float("nan")] * 60, 0),
     ],
 )
 def test_a_service_gets_new_tasks_when_it_has_lost_what_others_reach(
@@ -197,7 +197,7 @@ def test_a_service_gets_new_tasks_when_it_has_lost_what_others_reach(
     assert any("Restart" in json.dumps(each) for each in alarm.properties["AlarmActions"])
 
 
-def test_what_a_service_says_of_its_dependencies_is_asked_for(queued: Templates) -> None:
+def test_the_checks_ask_a_service_about_its_dependencies(queued: Templates) -> None:
     (asked,) = [
         json.loads(each["Environment"]["Variables"]["DEPENDENCIES"])
         for each in of_type(queued, "dev/Observability", "AWS::Lambda::Function").values()
@@ -209,7 +209,7 @@ def test_what_a_service_says_of_its_dependencies_is_asked_for(queued: Templates)
 
 
 def test_a_server_that_asks_its_environment_outlives_the_idle_time_of_the_load_balancer(queued: Templates) -> None:
-    """That of Next.js, and whatever reads the same variable."""
+    """This concerns Next.js and other servers that read the same variable."""
     for stack in ("dev/Api", "dev/Frontend"):
         definitions = of_type(queued, stack, "AWS::ECS::TaskDefinition")
         (service,) = [each for name, each in definitions.items() if name.startswith("ServiceTask")]

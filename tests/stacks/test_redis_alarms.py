@@ -47,8 +47,8 @@ OUTAGES: dict[str, tuple[list[float | None], list[str]]] = {
     "it comes and goes by the minute": ([BAD, 0.0] * 20, ONCE),
     "it comes and goes, mostly well": ([BAD, 0.0, 0.0, 0.0] * 10, ONCE),
     "it comes and goes, mostly not": ([BAD, BAD, BAD, 0.0] * 10, ONCE),
-    "nobody looks": ([None] * 10, ONCE),
-    "nobody looks, then it is down": ([None, BAD, None, BAD, BAD], ONCE),
+    "the probe does not run": ([None] * 10, ONCE),
+    "the probe does not run, then Redis is down": ([None, BAD, None, BAD, BAD], ONCE),
     "two of them, an hour apart": ([*[BAD] * 5, *[0.0] * 60, *[BAD] * 5], ONCE * 2),
 }
 
@@ -66,7 +66,7 @@ def test_latency_is_a_warning_above_a_hundred_milliseconds(
 ) -> None:
     assert HIGH_LATENCY_MS == 100
     assert messages(templates, "production", RedisMetric.PING, [*GOOD, *[ping] * 10, *GOOD]) == expected
-    # Not reached at all is the other alarm's.
+    # The other alarm covers an unreachable service.
     assert messages(templates, "production", RedisMetric.PING, [*GOOD, *[None] * 10, *GOOD]) == []
 
 

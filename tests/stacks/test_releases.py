@@ -47,7 +47,7 @@ def test_every_task_may_pull_guarddutys_agent(templates: Templates) -> None:
 
 DAY = 24 * 60
 Image = tuple[int, *tuple[str, ...]]
-"""Its age in minutes, and its tags."""
+"""An image: age in minutes, and tags."""
 
 
 def expired(rules: Sequence[dict[str, Any]], images: Sequence[Image]) -> set[int]:
@@ -79,7 +79,7 @@ def _fits(selection: dict[str, Any], tags: Sequence[str]) -> bool:
         case "untagged":
             return not tags
         case _:
-            # Of several prefixes, an image has to have a tag for each.
+            # With several prefixes, an image needs a tag for each.
             return all(any(tag.startswith(prefix) for tag in tags) for prefix in selection["tagPrefixList"])
 
 
@@ -100,7 +100,7 @@ def test_pull_requests_and_builds_take_no_place_among_the_releases(templates: Te
         assert expired(rules, [*releases, *previews]) == set(range(50, 60)), "an end to what is kept"
 
 
-def test_what_was_pushed_later_expires_no_image_that_was_released(templates: Templates) -> None:
+def test_later_pushes_expire_no_released_image(templates: Templates) -> None:
     for stack, repository in of_type(templates, "AWS::ECR::Repository"):
         if "LifecyclePolicy" not in repository["Properties"]:
             continue  # the helper's, of one image
@@ -133,7 +133,7 @@ def test_a_service_waits_for_the_permissions_of_its_tasks_and_hooks(templates: T
                 assert set(policies) <= set(service["DependsOn"]), f"{stack}: {policies}"
 
 
-def test_what_ecs_exec_writes_to_can_be_written(templates: Templates) -> None:
+def test_containers_that_ecs_exec_enters_are_writable(templates: Templates) -> None:
     """Reported, as AWS documents a writable root only: containers-roadmap #1359 and #2824."""
     entered = [
         (stack, container)

@@ -90,14 +90,14 @@ def test_another_asset_is_no_change(before: Templates) -> None:
     assert "Nothing changes." in reviewed(before, after)
 
 
-def test_a_harmless_change_is_called_so(before: Templates) -> None:
+def test_a_harmless_change_is_reported_as_such(before: Templates) -> None:
     after = copy.deepcopy(before)
     of_type(after, "Api", "AWS::Lambda::Function")[1]["Properties"]["Timeout"] = 61
     assert [(each.kind, each.properties) for each in effects(before, after)] == [("changed", ("Timeout",))]
     assert "No known risk." in reviewed(before, after)
 
 
-def test_what_is_dangerous_may_be_acknowledged_by_its_name_and_what_is_impossible_may_not(before: Templates) -> None:
+def test_dangerous_effects_can_be_acknowledged_by_name_and_impossible_ones_cannot(before: Templates) -> None:
     after = copy.deepcopy(before)
     database = of_type(after, "Data", "AWS::RDS::DBInstance")[1]["Properties"]
     database |= {"DBInstanceClass": "db.r8g.xlarge", "AllocatedStorage": "50"}
@@ -111,7 +111,7 @@ def test_what_is_dangerous_may_be_acknowledged_by_its_name_and_what_is_impossibl
     assert open_among(effects(before, after), [larger.name, smaller.name]) != [smaller], "another value, another name"
 
 
-def test_what_is_billed_by_the_hour_is_counted(before: Templates) -> None:
+def test_resources_billed_by_the_hour_are_counted(before: Templates) -> None:
     assert billed(before) == {
         "NAT gateway": 3, "interface endpoint in a zone": 12, "db.r8g.large": 2, "GiB of database storage": 100,
         "cache.m7g.large": 3, "load balancer": 1, "vCPU of Fargate at least (quarters)": 24,
@@ -141,7 +141,7 @@ def infra_review(base: str, environments: Path) -> "subprocess.CompletedProcess[
 
 
 def test_this_very_tree_against_its_last_commit() -> None:
-    """For the smallest environment: both trees are synthesized."""
+    """Reviews the smallest environment, as both trees are synthesized."""
     before = worktrees()
     done = infra_review("HEAD", ROOT / "docs" / "one-repository")
     assert done.returncode == 0, done.stderr

@@ -60,7 +60,7 @@ def own(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> di
 
 
 def functions(resources: dict[str, Any], module: str) -> dict[str, dict[str, str]]:
-    """Their variables, by the service that they are for."""
+    """Variables of these functions, by service."""
     found = [
         each["Properties"]["Environment"]["Variables"]
         for each in resources.values()
@@ -84,7 +84,7 @@ def described(resources: dict[str, Any], handler: str) -> list[str]:
     return [each if isinstance(each, str) else json.dumps(each) for each in (found if type(found) is list else [found])]
 
 
-def test_a_release_looks_at_every_secret_that_tasks_of_its_image_read(own: dict[str, dict[str, Any]]) -> None:
+def test_a_release_checks_every_secret_that_tasks_of_its_image_read(own: dict[str, dict[str, Any]]) -> None:
     controls = functions(own["dev/Delivery"], "release.control")
     assert {name: json.loads(each["SECRETS"]) for name, each in controls.items()} == {
         "api": [APP, MAIL],
@@ -94,8 +94,8 @@ def test_a_release_looks_at_every_secret_that_tasks_of_its_image_read(own: dict[
     assert described(own["dev/Delivery"], "FrontendReleasesHandler") == [NAMED.format(CRM)]
 
 
-def test_a_preview_looks_at_every_secret_that_its_services_read(own: dict[str, dict[str, Any]]) -> None:
-    """Workers run in no slot."""
+def test_a_preview_checks_every_secret_that_its_services_read(own: dict[str, dict[str, Any]]) -> None:
+    """Preview slots run no workers."""
     (control,) = [
         each["Properties"]["Environment"]["Variables"]
         for each in own["dev/Delivery"].values()

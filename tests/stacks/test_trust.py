@@ -36,7 +36,7 @@ def forked(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def roles(templates: Templates, name: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(repository, GitHub's environment, role) of each that GitHub's tokens lead to."""
+    """(repository, GitHub environment, role) of each role that GitHub's tokens may assume."""
     for stack, template in templates.items():
         for role in template["Resources"].values():
             if not stack.startswith(f"{name}/") or role["Type"] != "AWS::IAM::Role":
@@ -112,7 +112,7 @@ LOOSENED: dict[str, Callable[[dict[str, Any]], None]] = {
 
 
 @pytest.mark.parametrize("how", LOOSENED)
-def test_a_looser_trust_would_be_seen(how: str, templates: Templates) -> None:
+def test_a_looser_trust_policy_is_detected(how: str, templates: Templates) -> None:
     role = next(role for repository, _, role in roles(templates, "production") if repository == "daadaar/backend")
     policy = copy.deepcopy(role["AssumeRolePolicyDocument"])
     condition = policy["Statement"][0]["Condition"]
@@ -147,7 +147,7 @@ def test_roles_last_as_long_as_their_job_and_are_bounded_by_what_they_may(templa
 
 
 def statements(templates: Templates, name: str, repository: str, environment: str) -> list[dict[str, Any]]:
-    """What the role may that this repository gets in this environment of GitHub."""
+    """Statements of the role for this repository and GitHub environment."""
     resources, wanted = templates[f"{name}/Delivery"]["Resources"], (repository, environment)
     role = next(role for of, where, role in roles(templates, name) if (of, where) == wanted)
     policy = resources[role["PermissionsBoundary"]["Ref"]]["Properties"]
@@ -188,7 +188,7 @@ def test_a_pipeline_releases_its_own_service_and_nothing_else(name: str, templat
 
 
 @pytest.mark.parametrize("name", available())
-def test_this_repository_becomes_only_cdks_roles(name: str, templates: Templates) -> None:
+def test_this_repository_can_assume_only_cdks_roles(name: str, templates: Templates) -> None:
     delivery = load([name])[name].delivery
     become, *looks = statements(templates, name, delivery.repository, delivery.environment)
     assert become["Action"] == "sts:AssumeRole"

@@ -10,12 +10,12 @@ Templates = dict[str, dict[str, Any]]
 
 
 def main_container(task: dict[str, Any]) -> dict[str, Any]:
-    """Not the one that prepares its volumes."""
+    """The task's container, other than the one that prepares volumes."""
     (found,) = [each for each in task["Properties"]["ContainerDefinitions"] if each["Name"] != "prepare"]
     return dict(found)
 
 
-def test_analytics_go_by_the_site_and_are_not_in_previews(templates: Templates) -> None:
+def test_analytics_use_the_sites_host_and_skip_previews(templates: Templates) -> None:
     ((_, task),) = [
         (where, each)
         for where, each in of_type(templates, "AWS::ECS::TaskDefinition", name="production/Frontend")
@@ -58,7 +58,7 @@ def test_a_site_has_the_release_of_its_build_and_any_other_service_that_of_its_d
 
 
 def test_every_variable_of_a_container_has_a_name_that_no_service_may_take(templates: Templates) -> None:
-    """Or is the service's own. What is not in `variables.provided` could be set twice."""
+    """It is reserved or the service's own. A variable missing from `variables.provided` could be set twice."""
     for name, environment in load().items():
         for service in environment.services:
             known = variables.provided(environment, service).keys() | variables.declared(environment, service).keys()

@@ -14,7 +14,7 @@ def alarms(templates: Templates) -> Iterator[tuple[str, dict[str, Any]]]:
         yield where, alarm["Properties"]
 
 
-def test_whichever_way_serves_is_watched_and_gated_and_the_others_stay_within_reach(every_redis: Templates) -> None:
+def test_only_the_redis_in_use_has_alarms_and_a_gate_and_all_stay_reachable(every_redis: Templates) -> None:
     resources = every_redis["dev/Redis"]["Resources"]
     about = {
         dimension["Value"]
@@ -35,7 +35,7 @@ def test_whichever_way_serves_is_watched_and_gated_and_the_others_stay_within_re
         and each["Properties"]["Handler"] == "infra_runtime.redis.monitor.handler"
     }
     assert probes == {"main", "next", "last", "jobs"}
-    # What the API has imported is exported as long as it is there: changing over is no dead end.
+    # Exports that the API has imported stay, so the switch can be deployed.
     exported = json.dumps(every_redis["dev/Redis"]["Outputs"])
     assert "InstancesmainUrl" in exported
     assert "InstancesnextUrl" in exported

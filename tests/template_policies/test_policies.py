@@ -44,7 +44,7 @@ def test_each_policy_has_another_name() -> None:
 
 @pytest.fixture(scope="module")
 def looked_at(templates: Templates, loaded: Mapping[str, Environment]) -> dict[str, set[tuple[str, str]]]:
-    """(type, property) of everything that each policy looks at, by its name."""
+    """(type, property) that each policy reads, by its name."""
     found: dict[str, set[tuple[str, str]]] = {}
     for graph in graphs(templates, loaded):
         for policy in policies():
@@ -56,7 +56,7 @@ def looked_at(templates: Templates, loaded: Mapping[str, Environment]) -> dict[s
 
 
 def test_a_policy_looks_at_nothing_that_it_does_not_say(looked_at: Mapping[str, set[tuple[str, str]]]) -> None:
-    """`make mutate` runs only those that say that they look at what it changes."""
+    """`make mutate` runs only policies that declare the changed property."""
     undeclared = {
         (name, kind, property_)
         for name, read in looked_at.items()

@@ -1,1 +1,1 @@
-"""CloudWatch's alarms: which notifications the alarms of a template would have sent in an outage, and when."""
+"""CloudWatch's alarms: computes the notifications that a template's alarms would send in an outage, and when."""

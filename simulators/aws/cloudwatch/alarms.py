@@ -20,11 +20,11 @@ from simulators.aws.cloudwatch.metric_math import Series, evaluate
 
 Templates = Mapping[str, Mapping[str, Any]]
 Trace = Callable[["MetricQuery"], Series | None]
-"""One number a minute of what is asked for; None when nothing comes of it at all."""
+"""Values of the requested metric, one a minute; None if the metric has no data at all."""
 States = NDArray[np.bool_]
-"""Whether it is in ALARM, at the end of each minute."""
+"""Whether the alarm is in ALARM at the end of each minute."""
 
-# CloudWatch looks a little further back than it has to, for data in the place of what is missing.
+# CloudWatch reads a little further back than the evaluated periods, to replace missing data.
 FURTHER = 2
 _COMPARE: dict[str, Callable[[Series, float], NDArray[np.bool_]]] = {
     "GreaterThanThreshold": np.greater,
@@ -36,7 +36,7 @@ _COMPARE: dict[str, Callable[[Series, float], NDArray[np.bool_]]] = {
 
 @dataclass(frozen=True)
 class MetricQuery:
-    """One metric, as an alarm of the template asks for it."""
+    """One metric, as an alarm of the template requests it."""
 
     namespace: str
     name: str
@@ -44,14 +44,14 @@ class MetricQuery:
     dimensions: str
     """The dimensions in the template's text, with names of other stacks and of resources."""
     where: str
-    """The alarm that asks: stack/logical id."""
+    """The alarm that requests it: stack/logical id."""
 
 
 @dataclass(frozen=True)
 class Message:
     minute: int
     alarm: str
-    """Where it stands: stack/logical id."""
+    """The alarm as stack/logical id."""
     is_over: bool
     severity: str
 
@@ -63,7 +63,7 @@ class Alarm:
 
     @property
     def names(self) -> set[str]:
-        """Names with which composites refer to it."""
+        """Names by which composite alarms refer to it."""
         name = self.properties.get("AlarmName")
         return {self.where.rpartition("/")[2], *([name] if name else [])}
 
@@ -148,7 +148,7 @@ def read(given: Mapping[str, Any], where: str, trace: Trace, minutes: int) -> tu
     period = int(given["Period"]) // 60
     if values is None:
         return period, np.full(minutes, np.nan)
-    # Before the first minute there was what there is in it.
+    # Before the first minute, the metric had the value of the first minute.
     before = np.full(period - 1, values[0])
     windows = sliding_window_view(np.concatenate([before, values]), period)
     nothing = np.all(np.isnan(windows), axis=1)
@@ -160,7 +160,7 @@ def read(given: Mapping[str, Any], where: str, trace: Trace, minutes: int) -> tu
         case each if each == "Average" or each.startswith("PR("):
             count = np.maximum(np.sum(~np.isnan(windows), axis=1), 1)
             result = np.nansum(windows, axis=1) / count
-        case _:  # the highest of the minutes' percentiles, too: a trace holds no single requests
+        case _:  # For percentiles, too, the highest minute: a trace has no single requests.
             result = np.fmax.reduce(windows, axis=1)
     return period, np.where(nothing, np.nan, result)
 
@@ -173,7 +173,7 @@ def _earlier(what: NDArray[np.bool_], by: int, *, fill: bool) -> NDArray[np.bool
 
 
 def _kept(states: States, *, undecided: NDArray[np.bool_]) -> States:
-    """Where nothing is decided, the state before."""
+    """Keeps the previous state in the minutes that decide nothing."""
     found, last = states.copy(), False
     for minute in range(len(states)):
         found[minute] = last = last if undecided[minute] else bool(states[minute])
@@ -181,7 +181,7 @@ def _kept(states: States, *, undecided: NDArray[np.bool_]) -> States:
 
 
 def messages_of(alarm: Alarm, state: States) -> Iterator[Message]:
-    """What it sends, having been OK before."""
+    """Notifications of the alarm, which was OK before."""
     for minute in np.flatnonzero(np.diff(np.concatenate([[False], state]))):
         is_over = not state[minute]
         key = "OKActions" if is_over else "AlarmActions"
@@ -206,7 +206,7 @@ def text_of(rule: Any) -> str:
         return str(rule["Fn::GetAtt"][0])
     if "Ref" in rule:
         return str(rule["Ref"])
-    # Of another stack, or part of another value: any names in it.
+    # A reference into another stack, or a part of a value: returns every name in it.
     return " ".join(re.findall(r"[\w:./-]+", json.dumps(rule)))
 
 

@@ -1,4 +1,4 @@
-"""CloudWatch while an account lives: AWS's services publish metrics, and every alarm is evaluated each minute.
+"""CloudWatch in real time: AWS's services publish metrics, and every alarm is evaluated each minute.
 
 Off until the file that `LIVE` names exists: a rehearsal sets alarms off itself, and a deployment that lasts seconds has
 no minutes. Metrics of the services are measured at the processes behind them (`measured`).
@@ -87,7 +87,7 @@ def _run(suppression: Suppression) -> None:
     while not is_live():
         time.sleep(_POLL_SECONDS)
     began = time.time()
-    # The first look takes the minute that has only begun, too.
+    # The first evaluation also includes the minute that has just begun.
     end = began + 60
     while True:
         for account, region in sorted({key[:2] for key in list(cloudwatch._alarms._data)}):
@@ -97,7 +97,7 @@ def _run(suppression: Suppression) -> None:
                 measured.publish()
                 evaluate(end=end, began=began)
                 suppression.step(end)
-            except Exception:  # Of one minute; the log says why, and the next minute comes.
+            except Exception:  # Only this minute is lost; the log has the reason.
                 logger.exception("metrics and alarms of %s, %s", account, region)
         time.sleep(60 - time.time() % 60 + _SETTLED_SECONDS)
         end = time.time()
@@ -146,7 +146,7 @@ def _state(alarm: Mapping[str, Any], *, end: int, began: float) -> tuple[str, st
 
 
 def _fill_before(series: Series, *, life: int) -> None:
-    """Until minute `life`, in which the account began to live, all was as it was first seen, as often as it is seen."""
+    """Fills the minutes up to `life`, where the evaluation began, with the first value, at the metric's own period."""
     known, minutes = np.flatnonzero(~np.isnan(series)), np.arange(len(series))
     every = int(np.diff(known).min()) if len(known) > 1 else 1
     is_due = (minutes - known[0]) % every == 0

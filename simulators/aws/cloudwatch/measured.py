@@ -1,8 +1,8 @@
-"""What AWS's services publish each minute, measured at the processes that stand for them.
+"""Metrics that AWS's services publish each minute, measured on the processes that simulate them.
 
 Names, dimensions and units by each service's guide: "CloudWatch metrics for your Application Load Balancer", "Amazon
 ECS Container Insights metrics", "Amazon ECS service utilization metrics", "Amazon CloudWatch instance-level metrics for
-Amazon RDS", "Metrics for Valkey and Redis OSS". What a stopped server does not tell is missing, as it is there.
+Amazon RDS", "Metrics for Valkey and Redis OSS". As in AWS, a stopped server has no metrics.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from simulators.aws.types.target_group import full_name
 _ANSWER_SECONDS = 2.0
 _GIB = 1024**3
 _read: dict[str, int] = {}
-"""Bytes of each access log that were counted."""
+"""Bytes of each access log that were read."""
 _evicted: dict[str, int] = {}
 _processes: dict[int, psutil.Process] = {}
 
@@ -70,7 +70,7 @@ def _load_balancers() -> None:
 
 
 def _requests(one: balancer.Balancer) -> list[tuple[str, int, int | None, float]]:
-    """(target, status, the target's own status, its seconds) of each request since the last time."""
+    """(target, status, the target's own status, its seconds) of each request since the last call."""
     log, found = one.folder / balancer.ACCESS_LOG, []
     if not log.exists():
         return []
@@ -80,7 +80,7 @@ def _requests(one: balancer.Balancer) -> list[tuple[str, int, int | None, float]
     _read[one.arn] = _read.get(one.arn, 0) + len(whole) + bool(whole)
     for line in whole.decode().splitlines():
         target, status, answered, seconds = line.split()
-        # nginx puts its own 502 or 504 there for a target that did not answer, and no time to its first byte.
+        # For a target that did not answer, nginx logs its own 502 or 504 and no time to the first byte.
         has_answered = answered.isdigit() and seconds != "-"
         found.append(
             (target, int(status), int(answered) if has_answered else None, float(seconds) if has_answered else 0.0)
@@ -178,7 +178,7 @@ def _caches() -> None:
 
 
 def _tree(pid: int | None) -> list[psutil.Process]:
-    """The process and those below it, the same objects each time: they count their CPU from call to call."""
+    """The process and its descendants. The objects are reused, because they measure CPU from call to call."""
     if pid is None:
         return []
     with contextlib.suppress(psutil.Error):

@@ -45,7 +45,7 @@ def _value(node: ast.expr, known: Mapping[str, Series], length: int) -> Series:
             both = _value(left, known, length), _value(right, known, length)
             with np.errstate(divide="ignore", invalid="ignore"):
                 result = _ARITHMETIC[type(operator)](*both)
-            # A division by nothing gives no data point.
+            # A division by zero gives no data point.
             return np.where(np.isfinite(result), result, np.nan)
         case ast.UnaryOp(ast.USub(), operand):
             return -_value(operand, known, length)

@@ -48,10 +48,10 @@ class MuteRules:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _rules: Any = field(default_factory=responses.AccountRegionScopedDict)
     _waiting: dict[tuple[str, str, str], tuple[dict[str, Any], str, str, str]] = field(default_factory=dict)
-    """What muted alarms would have done last, by account, region and name."""
+    """Last suppressed action of each muted alarm, by account, region and name."""
 
     def dispatch(self, alarm: dict[str, Any], old: str, new: str, reason: str) -> None:
-        """Replaces `act`."""
+        """Replaces `act`: holds back the actions of muted alarms."""
         where = responses.get_account_id(), responses.get_region(), alarm["AlarmName"]
         if not self._is_muted(alarm["AlarmName"]):
             self._waiting.pop(where, None)
@@ -62,7 +62,7 @@ class MuteRules:
             self._waiting[where] = alarm, old, new, reason
 
     def release(self) -> None:
-        """Acts for alarms that are not muted any more."""
+        """Runs the held-back actions of alarms that are no longer muted."""
         for where in list(self._waiting):
             responses.set_request_account_id(where[0])
             responses.set_request_region(where[1])
@@ -93,7 +93,7 @@ class MuteRules:
             raise MuteRuleRefused(f"alarms do not exist: {', '.join(unknown)}")
         begin = datetime.strptime(at[1], "%Y-%m-%dT%H:%M").replace(tzinfo=UTC)
         if begin < self.now():
-            raise MuteRuleRefused("the time of at() is over")  # Nothing says what AWS does; so it is refused here.
+            raise MuteRuleRefused("the time of at() is over")  # AWS's behaviour is not documented.
         end = begin + length
         if "ExpireDate" in request:
             end = min(end, datetime.fromtimestamp(request["ExpireDate"], UTC))
@@ -108,7 +108,7 @@ class MuteRules:
         return {**answer, "Status": found.status(self.now()), "MuteType": "ONE_TIME"}
 
     def delete(self, request: dict[str, Any]) -> dict[str, Any]:
-        """What is not there is deleted as well."""
+        """Deletes a rule. Succeeds if it does not exist."""
         self._rules.pop(request["AlarmMuteRuleName"], None)
         return {}
 

@@ -18,17 +18,17 @@ _Key = tuple[str, str, str]
 
 @dataclass
 class Suppression:
-    """Of every account and region."""
+    """Suppressed composite alarms of every account and region."""
 
     act: Dispatch
     _notified: set[_Key] = field(default_factory=set)
     """Alarms whose last action was that of ALARM."""
     _suppressing: set[_Key] = field(default_factory=set)
     _ended: dict[_Key, float] = field(default_factory=dict)
-    """When the suppressor of an alarm was in ALARM last."""
+    """Last time at which an alarm's suppressor was in ALARM."""
 
     def dispatch(self, alarm: dict[str, Any], old: str, new: str, reason: str) -> None:
-        """In the place of `act`."""
+        """Replaces `act`: runs the actions of alarms without a suppressor."""
         if "ActionsSuppressor" not in alarm:
             self.act(alarm, old, new, reason)
 

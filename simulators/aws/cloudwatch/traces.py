@@ -22,7 +22,7 @@ _QUIET: dict[str, float | None] = {
     "HTTPCode_Target_5XX_Count": None,
     "HTTPCode_ELB_5XX_Count": None,
     "TargetResponseTime": 0.12,
-    # Per cent of requests that are answered in time.
+    # Percentage of requests that are answered in time.
     "Fast": 99.8,
     "RejectedConnectionCount": None,
     "HealthyHostCount": 3,
@@ -94,7 +94,7 @@ def trace(minutes: int, changed: Mapping[str, Series] | None = None) -> Trace:
     known = dict(changed or {})
 
     def answer(asked: MetricQuery) -> Series | None:
-        # Blue serves; of green there is nothing.
+        # Blue serves; green has no data.
         if "Green" in asked.dimensions:
             return None
         name = "Fast" if asked.statistic.startswith("PR(") else asked.name
@@ -111,7 +111,7 @@ def trace(minutes: int, changed: Mapping[str, Series] | None = None) -> Trace:
 
 
 def _subjects(asked: MetricQuery) -> list[str]:
-    """What it may be about: as the dimensions say, or the stacks that they come from, or a part of its path."""
+    """Possible subjects of a metric: from its dimensions, from the stacks that they refer to, or from its path."""
     if found := re.search(r'"Name": "(?:Check|Host|Service)", "Value": "([^"]+)"', asked.dimensions):
         return [found[1]]
     return [*re.findall(r"-([a-z0-9]+):Exports", asked.dimensions), *asked.where.lower().split("/")]

@@ -1,4 +1,4 @@
-"""What MiniStack's ECS and ECR answer with nothing: deployments, revisions, scans, and tasks that run."""
+"""Calls of ECS and ECR that MiniStack answers without data: deployments, revisions, scans, and running tasks."""
 
 import contextvars
 import json

@@ -53,7 +53,7 @@ class Balancer:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def apply(self) -> None:
-        """Returns when new connections are treated as the rules say now."""
+        """Reloads nginx. Returns when new connections follow the current rules."""
         with self._lock:
             self._generation += 1
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ class Balancer:
                     stderr=subprocess.DEVNULL,
                 )
             else:
-                # SIGHUP: old workers finish what they have.
+                # SIGHUP: old workers finish their requests.
                 self._process.send_signal(1)
             self._wait()
 
@@ -143,7 +143,7 @@ def _hosts(rule: dict[str, Any]) -> list[str]:
 
 
 def _targets(rule: dict[str, Any]) -> list[tuple[str, int]]:
-    """(address and port, weight) of all that the rule forwards to."""
+    """(address and port, weight) of each target that the rule forwards to."""
     forwards = [action for action in rule["Actions"] if action["Type"] == "forward"]
     groups = [group for action in forwards for group in action.get("ForwardConfig", {}).get("TargetGroups", [])]
     return [

@@ -28,7 +28,7 @@ class BlueGreen(Deployment):
     def __init__(self, service_arn: str, task_definition: str) -> None:
         super().__init__(service_arn, task_definition)
         self._stages: list[str] = []
-        """Those that it has come to."""
+        """Stages that it has reached."""
 
     def _stage(self, name: str) -> None:
         self.record["lifecycleStage"] = name
@@ -45,7 +45,7 @@ class BlueGreen(Deployment):
                 yield hook
 
     def _ask(self, hook: Mapping[str, Any], stage: str) -> float | None:
-        """Seconds until it wants to be asked again; None once it has succeeded. Raises `DeploymentFailed`."""
+        """Calls the hook. Returns the seconds until the next call; None if it succeeded. Raises `DeploymentFailed`."""
         event = {
             "executionDetails": {
                 "testTrafficWeights": {},
@@ -111,12 +111,12 @@ class BlueGreen(Deployment):
         self._balance("DescribeTargetGroups", "DescribeListeners", "DescribeRules")
 
     def _groups(self) -> dict[str, int]:
-        """Weights in production's rule, as they are now."""
+        """Current weights in the production listener's rule."""
         forward = alb._rules[self._advanced["productionListenerRule"]]["Actions"][0]["ForwardConfig"]
         return {each["TargetGroupArn"]: each["Weight"] for each in forward["TargetGroups"]}
 
     def _free_group(self) -> str:
-        """Where the new tasks are to be: where nobody's requests go yet.
+        """The target group for the new tasks: the one that gets no requests yet.
 
         At the first deployment, too: it leaves the alternate group with all weight (cdk-real-drift #1730), while the
         template goes on to say the opposite.
@@ -217,7 +217,7 @@ class BlueGreen(Deployment):
         return self._group == group
 
     def follow_health(self) -> None:
-        """Until every task is healthy, or another deployment serves.
+        """Replaces unhealthy tasks until all are healthy or another deployment serves.
 
         The load balancer asks registered targets at its interval. The scheduler starts another task for an unhealthy
         one, and stops the old one if the new one is healthy, else one of the two (ECS guide, "Amazon ECS services").

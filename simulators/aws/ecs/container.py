@@ -1,4 +1,4 @@
-"""A container of a task definition as a process, with its secrets, its log and its end."""
+"""A container of a task definition as a process, with its secrets, log and exit code."""
 
 import contextlib
 import os
@@ -32,10 +32,10 @@ class Container:
     """Id of the task, the last part of the log stream's name."""
     volumes: Volumes
     command: Sequence[str] | None = None
-    """Instead of the definition's."""
+    """Overrides the definition's command."""
     variables: Mapping[str, str] = field(default_factory=dict)
     aws: Mapping[str, str] = field(default_factory=dict)
-    """Variables that ECS sets; the definition's own come before them."""
+    """Variables that ECS sets; the definition's take precedence."""
     _process: "subprocess.Popen[bytes] | None" = None
     _lines: list[tuple[int, str]] = field(default_factory=list)
 
@@ -46,7 +46,7 @@ class Container:
         self._process = self._run(
             image, [*self.definition.get("entryPoint", []), *command], out=subprocess.PIPE, errors=subprocess.STDOUT
         )
-        # Made here, where account and region are known.
+        # The client is created here: the thread knows neither account nor region.
         watched = (self._process, client("logs"), ended)
         threading.Thread(target=self._watch, args=watched, daemon=True).start()
 
@@ -64,7 +64,7 @@ class Container:
         return found
 
     def passes(self) -> bool:
-        """Whether its health check does, now: a command that is run beside its process."""
+        """Runs the health check's command. Returns whether it succeeds and the container's process still runs."""
         assert self.health_check is not None
         kind, *command = self.health_check["command"]
         if kind == "CMD-SHELL":
@@ -94,7 +94,7 @@ class Container:
                 env={
                     "PATH": image.path,
                     "HOME": str(image.folder),
-                    # Where programs write that would write to /tmp.
+                    # The container's /tmp is a folder of this machine.
                     **({"TMPDIR": str(mounts["/tmp"])} if "/tmp" in mounts else {}),  # noqa: S108
                     "NODE_OPTIONS": f"--import={_OWN_ADDRESS.as_uri()}",
                     "BUN_OPTIONS": f'"--preload={_OWN_ADDRESS}"',
@@ -113,11 +113,11 @@ class Container:
             raise CannotStart(str(error)) from error
 
     def _confinement(self) -> Iterator[str]:
-        """Words before the command that take capabilities away, where this machine's root has them."""
+        """Prefix of the command that drops capabilities; only root has any."""
         if os.getuid() == 0:
             dropped = self.definition.get("linuxParameters", {}).get("capabilities", {}).get("drop", [])
             setpriv = shutil.which("setpriv")
-            assert setpriv is not None, "util-linux has it"
+            assert setpriv is not None, "install util-linux"
             yield from (setpriv, f"--bounding-set={','.join(f'-{each.lower()}' for each in dropped) or '+all'}")
 
     def _on_this_machine(self, value: str, mounts: Mapping[str, Path]) -> str:
@@ -158,7 +158,7 @@ class Container:
             time.sleep(_FLUSH_SECONDS)
 
     def stop(self, patience_seconds: float) -> int | None:
-        """SIGTERM, then SIGKILL to the processes that still run. Returns the exit code, as ECS has it."""
+        """Sends SIGTERM, then SIGKILL to the processes that still run. Returns the exit code that ECS would report."""
         process = self._process
         if process is None:
             return None
@@ -175,7 +175,7 @@ class Container:
 
 
 def _end_what_is_left(process: "subprocess.Popen[bytes]") -> None:
-    """A container ends with its first process (pid_namespaces(7)): `npx` leaves what it has started."""
+    """Kills the other processes: a container ends with its first one (pid_namespaces(7)), but `npx` leaves children."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -187,7 +187,7 @@ def _exit_code(process: "subprocess.Popen[bytes]") -> int:
 
 
 def _is_authority_of_rds(value: str) -> bool:
-    """Databases here have a certificate of the rehearsal's authority, which so takes the place of Amazon's."""
+    """Whether the value is Amazon's CA bundle. Here, the rehearsal's CA signs the databases' certificates."""
     if not value.startswith("-----BEGIN CERTIFICATE-----"):
         return False
     subjects = [each.subject.rfc4514_string() for each in x509.load_pem_x509_certificates(value.encode())]

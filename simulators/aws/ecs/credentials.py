@@ -20,11 +20,11 @@ from simulators.http_server import send, serving
 _LIFETIME = timedelta(hours=6)
 _open = ExitStack()  # ends with the emulator
 _offered: dict[str, bytes] = {}
-"""Answers by path."""
+"""Credentials by path."""
 
 
 def variables(role_arn: str | None, task_arn: str) -> Mapping[str, str]:
-    """What ECS sets in a container (its guide, "Amazon ECS environment variables"), and where the emulator is."""
+    """Variables that ECS sets in a container (guide, "Amazon ECS environment variables"), and the emulator's URL."""
     region, task = task_arn.split(":")[3], task_arn.rpartition("/")[2]
     found = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE"}
     if role_arn is not None:

@@ -21,7 +21,7 @@ from simulators.aws.resource_type import client
 POLL_SECONDS = 0.1
 # ECS waits longer; these are processes of one machine.
 _START_SECONDS = 30.0
-# Of the circuit breaker: half of the tasks, within these bounds (ECS API Reference, ServiceDeploymentCircuitBreaker).
+# The circuit breaker's threshold: half of the tasks, within these bounds (ECS API, ServiceDeploymentCircuitBreaker).
 _FEWEST_FAILURES, _MOST_FAILURES = 3, 200
 _PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
@@ -33,12 +33,12 @@ deployments: dict[str, dict[str, Any]] = {}
 revisions: dict[str, dict[str, Any]] = {}
 """Revisions by ARN, as in DescribeServiceRevisions."""
 _serving: dict[str, "Deployment"] = {}
-"""The one whose tasks serve, by service."""
+"""The deployment whose tasks serve, by service."""
 _busy: dict[str, threading.Lock] = {}
 
 
 class DeploymentFailed(Exception):
-    """Why the deployment goes back."""
+    """The deployment failed and is rolled back. The message is the reason."""
 
     @property
     def reason(self) -> str:
@@ -85,7 +85,7 @@ def end(arn: str) -> None:
     """The service is deleted, and its tasks end."""
     with _busy.setdefault(arn, threading.Lock()):
         if (last := _serving.pop(arn, None)) is not None:
-            task.stop_all_beside(last.tasks, "Service deleted")
+            task.stop_in_parallel(last.tasks, "Service deleted")
 
 
 def drain(stopping: Mapping[str, Any]) -> None:
@@ -110,18 +110,18 @@ def _of(one: Mapping[str, Any]) -> "Deployment | None":
 
 
 class Deployment(ABC):
-    """One attempt to have a service run another task definition. `run` returns when it is over, this way or that."""
+    """One attempt to deploy a task definition to a service. `run` returns when it has succeeded or failed."""
 
     unhealthy: str
-    """Why a task is stopped that does not become healthy."""
+    """Stop reason of a task that does not become healthy."""
 
     def __init__(self, service_arn: str, task_definition: str) -> None:
         self.service = service(service_arn)
         self.definition = task_definition
         self.tasks: list[str] = []
-        """ARNs of those that it has started and that live, as far as it knows."""
+        """ARNs of the running tasks that it has started."""
         self.draining: set[str] = set()
-        """Beside these, those that are about to end and get no request any more."""
+        """ARNs of further tasks that are draining."""
         self.failure: DeploymentFailed | None = None
         self._service_arn = service_arn
         self._configuration = self.service["deploymentConfiguration"]
@@ -155,11 +155,11 @@ class Deployment(ABC):
 
     @abstractmethod
     def _forward(self) -> None:
-        """Up to the moment when the old tasks may end. Raises `DeploymentFailed`."""
+        """Deploys up to the point where the old tasks may end. Raises `DeploymentFailed`."""
 
     @abstractmethod
     def _undo(self, before: "Deployment") -> None:
-        """What `_forward` has done beside starting tasks; `before` is whose tasks serve again."""
+        """Undoes what `_forward` did besides starting tasks; the tasks of `before` serve again."""
 
     @abstractmethod
     def _is_healthy(self, arn: str) -> bool:
@@ -167,9 +167,9 @@ class Deployment(ABC):
 
     @abstractmethod
     def _route(self) -> None:
-        """Users to those of its tasks that are healthy now."""
+        """Routes users to its healthy tasks."""
 
-    # -- what both are made of
+    # -- common parts of both kinds
 
     @property
     def _is_serving(self) -> bool:
@@ -177,7 +177,7 @@ class Deployment(ABC):
 
     @property
     def _lock(self) -> threading.Lock:
-        """Held while it changes the service's tasks."""
+        """A lock that it holds while it changes the service's tasks."""
         return _busy[self._service_arn]
 
     def _ringing(self) -> set[str]:
@@ -188,7 +188,7 @@ class Deployment(ABC):
         return {each["AlarmName"] for each in known if each["StateValue"] == "ALARM"}
 
     def _watch(self) -> None:
-        """Raises when an alarm has gone off; one that was on before is not looked at, as ECS does not either."""
+        """Raises if an alarm has fired. Like ECS, ignores alarms that were already in ALARM before."""
         if new := self._ringing() - self._ignored:
             self.record["alarms"] = {"status": "TRIGGERED", "triggeredAlarmNames": sorted(new)}
             raise DeploymentFailed(f"alarm detected: {', '.join(sorted(new))}")
@@ -204,7 +204,7 @@ class Deployment(ABC):
         return max([1 if declared is None else int(declared), *(int(each["MinCapacity"]) for each in targets)])
 
     def _launch(self) -> None:
-        """Starts as many as there are to be, beside the old ones, and waits until each is healthy.
+        """Starts the desired number of tasks next to the old ones, and waits until each is healthy.
 
         The circuit breaker counts tasks that fail one after the other: a healthy one sets its count back (ECS API
         Reference, DeploymentCircuitBreaker).
@@ -230,12 +230,12 @@ class Deployment(ABC):
                 failures = 0
             self.record["targetServiceRevision"]["runningTaskCount"] = len(healthy)
             if time.monotonic() > give_up:
-                task.stop_all_beside(self.tasks, self.unhealthy)
+                task.stop_in_parallel(self.tasks, self.unhealthy)
                 raise BreakerTripped
             time.sleep(POLL_SECONDS)
 
     def revive(self) -> None:
-        """Tasks that have ended start again, and are waited for; it served, and is to serve once more."""
+        """Starts missing tasks again and waits for them: this deployment serves again after a rollback."""
         count = len(self.tasks)
         self.tasks = [each for each in self.tasks if task.is_alive(each)]
         self.tasks += [self._run_one() for _ in range(count - len(self.tasks))]
@@ -262,7 +262,7 @@ class Deployment(ABC):
         return str(json.loads(body)["tasks"][0]["taskArn"])
 
     def _say(self, message: str) -> None:
-        """Among the service's events."""
+        """Adds a message to the service's events."""
         event = {"id": str(uuid.uuid4()), "createdAt": time.time(), "message": message}
         self.service["events"].insert(0, event)
 
@@ -274,7 +274,7 @@ class Deployment(ABC):
                 self._route()
 
     def replace(self, arn: str) -> None:
-        """One of its tasks has ended, and another one takes its place.
+        """Replaces a task that has ended.
 
         One that cannot start is tried again, at growing intervals (ECS guide, "Amazon ECS service throttle logic").
         """
@@ -303,7 +303,7 @@ class Deployment(ABC):
                 self._route()
                 self.service["runningCount"] = len(self.tasks)
 
-    # -- the whole of it
+    # -- the whole deployment
 
     def run(self) -> None:
         with _busy.setdefault(self._service_arn, threading.Lock()):
@@ -342,7 +342,7 @@ class Deployment(ABC):
 
     @staticmethod
     def _stop(tasks: list[str]) -> None:
-        task.stop_all_beside(tasks, "Scaling activity initiated by deployment")
+        task.stop_in_parallel(tasks, "Scaling activity initiated by deployment")
 
     def _settle(self, status: str, running: int) -> None:
         self.record["status"] = status

@@ -1,4 +1,4 @@
-"""An image as a folder: of one that was pushed the working directory, of a public one what this machine has."""
+"""An image as a folder: a pushed image is its working directory, a public one uses this machine's programs."""
 
 import json
 import os
@@ -37,12 +37,12 @@ class Image:
     """PATH in it: where its programs are."""
     command: Sequence[str]
     paths: Mapping[str, Path] = field(default_factory=dict)
-    """What is elsewhere on this machine."""
+    """Paths of the image that are elsewhere on this machine."""
     has_root: bool = False
-    """Whether `folder` is all there is, from / on. Of others the rest is this machine's."""
+    """Whether `folder` is the image's complete root. Other images use this machine's files besides."""
 
     def program(self, word: str) -> str:
-        """Where the first word of a command is. Raises `CannotStart`."""
+        """Path of the program that a command's first word names. Raises `CannotStart`."""
         inside = self.folder / word.lstrip("/") if self.has_root and word.startswith("/") else None
         if found := shutil.which(inside if inside and inside.exists() else word, path=self.path):
             return found
@@ -63,7 +63,7 @@ def image_of(reference: str) -> Image:
     """Raises `CannotPull`."""
     digest = reference.partition("@sha256:")[2]
     if digest and is_public(reference) and ".dkr.ecr." in reference:
-        # A cache imports by tag only: what nobody has pulled by its tag is missing (aws/containers-roadmap #2837).
+        # A pull-through cache imports by tag only; a pull by digest finds nothing (aws/containers-roadmap #2837).
         raise CannotPull(f"CannotPullContainerError: failed to resolve ref {reference}: not found")
     if is_public(reference):
         return Image(Path(os.environ["TMPDIR"]), os.environ["PATH"], ("sh",), _HELPER_PATHS)

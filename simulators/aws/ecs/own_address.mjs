@@ -1,5 +1,5 @@
-// A task has a network interface of its own; a process here shares the machine's. What listens on every address
-// listens on the task's. Bun's HTTP server is no net.Server.
+// A task has its own network interface; a process here shares the machine's. So a server that listens on every address
+// listens only on the task's. Bun's HTTP server is not a net.Server.
 import http from 'node:http'
 import net from 'node:net'
 

@@ -1,4 +1,4 @@
-"""Tasks: MiniStack's records, and behind each a process."""
+"""Tasks: MiniStack's records, each with real processes."""
 
 import contextlib
 import contextvars
@@ -23,9 +23,9 @@ from simulators.aws.ecs.volumes import Volumes
 from simulators.aws.service_principals import can_enter
 from simulators.ports import own_address
 
-# A request in this rehearsal lasts a second at most, in production a minute.
+# Requests in a rehearsal last at most a second, in production a minute.
 STOP_SECONDS = 5.0
-# A hook or a health check that waits for 30 seconds would be a long rehearsal: a second of ECS takes this long.
+# Real seconds that a second of ECS takes: hooks and health checks wait 30 s and more.
 SECOND = 0.02
 _own_run_task, _own_mark_stopped = ecs._run_task, ecs._mark_task_stopped
 _containers: dict[str, dict[str, Container]] = {}
@@ -37,7 +37,7 @@ cut_off: set[str] = set()
 UNHEALTHY = "Task failed container health checks"
 _AGENT = "aws-guardduty-agent-"
 _AGENT_EXIT_CODE = 137
-# Of a container that is given up before it has started (aws/amazon-ecs-agent #3218).
+# Exit code of a container whose dependency failed before it could start (aws/amazon-ecs-agent #3218).
 _NEVER_STARTED = 143
 _ENDS_LIKE_A_WHOLE_ARN = re.compile(r"-[A-Za-z0-9]{6}$")
 _numbers = itertools.count()
@@ -72,7 +72,7 @@ def run(request: Mapping[str, Any]) -> Any:
 
 
 def _refusal(task_definition: str) -> Any:
-    """What ECS answers where it cannot act as one of the task's roles (its words: boto3 #1878)."""
+    """ECS's error if it cannot assume one of the task's roles (its text: boto3 #1878)."""
     key = ecs._resolve_td_key(task_definition)
     definition = ecs._task_defs.get(key, {})
     for role in filter(None, map(definition.get, ("taskRoleArn", "executionRoleArn"))):
@@ -131,14 +131,14 @@ def _start(task: dict[str, Any], overrides: Mapping[str, Any], subnets: Collecti
 
 
 def _placed(group: str, subnets: Collection[str]) -> list[dict[str, str]]:
-    """Where the fewest of the group are: Fargate spreads over zones (Amazon ECS Developer Guide, "Task placement")."""
+    """The subnet with the fewest tasks of the group: Fargate spreads over zones (ECS guide, "Task placement")."""
     possible = [each for each in subnets if each not in cut_off]
     its_own = [subnet_of(arn) for arn, each in ecs._tasks.items() if each.get("group") == group and is_alive(arn)]
     return [{"name": "subnetId", "value": min(possible, key=its_own.count)}] if possible else []
 
 
 def _start_what_can(arn: str) -> None:
-    """The containers whose dependencies are as they are to be (ECS API reference, "ContainerDependency")."""
+    """Starts the containers whose dependencies meet their conditions (ECS API reference, "ContainerDependency")."""
     containers, task = _containers[arn], ecs._tasks[arn]
     with _starting[arn]:
         for name, container in containers.items():
@@ -156,7 +156,7 @@ def _start_what_can(arn: str) -> None:
 
 
 def _start_container(arn: str, name: str, container: Container) -> None:
-    # The process ends on a thread that knows neither account nor region.
+    # The thread that sees the process end knows neither account nor region.
     context = contextvars.copy_context()
     try:
         container.start(lambda code: context.run(_ended, arn, name, code))
@@ -184,14 +184,14 @@ def _follow_health(arn: str, name: str, container: Container) -> None:
         elif time.monotonic() >= counts_from:
             failures += 1
     task["healthStatus"] = _record(arn, name)["healthStatus"] = "UNHEALTHY"
-    # Others go on, healthy or not.
+    # Tasks without a service run on, healthy or not.
     if task["group"].startswith("service:"):
         stop(arn, UNHEALTHY)
         ecs._record_service_task_failure(task)
 
 
 def _dependency(arn: str, container: Container, wanted: Mapping[str, Any]) -> bool | str:
-    """Whether it is resolved; in ECS's words why it never will be."""
+    """Whether the dependency is met; if it can never be, ECS's error message."""
     other, target = _containers[arn][wanted["containerName"]], container.definition
     code = _record(arn, wanted["containerName"]).get("exitCode")
     if wanted["condition"] == "START":
@@ -247,10 +247,10 @@ def _ask_for_execution(definition: Mapping[str, Any], container: Mapping[str, An
 
 
 def _secret(arn: str) -> str:
-    """What IAM is asked about: the whole ARN, of which a task definition may leave out the last seven characters.
+    """The complete ARN, for IAM: a task definition may leave out the suffix of seven characters.
 
-    Where the name itself ends as such seven do, Secrets Manager takes the ARN for whole (its API, "GetSecretValue";
-    what a task then says: aws-samples/dify-self-hosted-on-aws #35).
+    If the secret's name itself ends like such a suffix, Secrets Manager takes the partial ARN for a complete one (its
+    API, "GetSecretValue"; the task's error: aws-samples/dify-self-hosted-on-aws #35).
     """
     if _ENDS_LIKE_A_WHOLE_ARN.search(arn):
         return arn
@@ -258,7 +258,7 @@ def _secret(arn: str) -> str:
 
 
 def _add_agent(task: dict[str, Any]) -> None:
-    """First in every other task: no document promises an order."""
+    """Adds GuardDuty's container, in every other task as the first one: no document promises an order."""
     number = next(_numbers)
     name = f"{_AGENT}{number:06d}"
     arn = f"{task['taskArn'].replace(':task/', ':container/')}/{name}"
@@ -275,7 +275,7 @@ def _mark_stopped(arn: str, reason: str, stop_code: str, code: int | None = None
     for each in filter(_is_agent, task["containers"]):
         each["exitCode"] = _AGENT_EXIT_CODE
     if task["lastStatus"] != "STOPPED":
-        # MiniStack would pass over what is to stop already.
+        # MiniStack ignores tasks that are already to be stopped.
         task["desiredStatus"] = "RUNNING"
     if not _own_mark_stopped(arn, task, reason, stop_code, code):
         return
@@ -307,7 +307,7 @@ def _ended(arn: str, name: str, code: int) -> None:
 
 
 def stop(arn: str, reason: str, stop_code: str = "ServiceSchedulerInitiated") -> None:
-    """Stops a task as ECS does: it may finish its work. The reason stays, for any exit code of its containers."""
+    """Stops a task as ECS does: it may finish its work. The given reason stays, whatever its containers' exit codes."""
     task = ecs._tasks[arn]
     if task["lastStatus"] == "STOPPED":
         return
@@ -318,8 +318,8 @@ def stop(arn: str, reason: str, stop_code: str = "ServiceSchedulerInitiated") ->
     _mark_stopped(arn, reason, stop_code)
 
 
-def stop_all_beside(arns: list[str], reason: str) -> None:
-    """At once, as they would be."""
+def stop_in_parallel(arns: list[str], reason: str) -> None:
+    """Stops the tasks in parallel, like separate machines."""
     threads = [
         threading.Thread(target=contextvars.copy_context().run, args=(stop, arn, reason), daemon=True) for arn in arns
     ]
@@ -340,13 +340,13 @@ def address_of(arn: str) -> str:
 
 
 def subnet_of(arn: str) -> str | None:
-    """None of a task that was started without a network configuration."""
+    """The task's subnet; None if it was started without a network configuration."""
     details = [each for one in ecs._tasks[arn].get("attachments", []) for each in one["details"]]
     return next((str(each["value"]) for each in details if each["name"] == "subnetId"), None)
 
 
 def lose(arn: str, reason: str) -> None:
-    """At once, as nobody reaches it any more."""
+    """Kills the task without waiting: it is unreachable."""
     ecs._tasks[arn] |= {"desiredStatus": "STOPPED", "stoppedReason": reason, "stopCode": "ServiceSchedulerInitiated"}
     for pid in process_ids(arn):
         with contextlib.suppress(ProcessLookupError):

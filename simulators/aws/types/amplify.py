@@ -55,7 +55,7 @@ class _App:
 
 
 def _check_role(properties: Properties) -> None:
-    """Amplify enters the role of server-side rendering when it is given one, and says which account it acts for
+    """Amplify assumes the role of server-side rendering when it is given one, and names the account it acts for
     (mohamedsorour1998/Grace, infra/provision_amplify.py, tried CreateApp with both)."""
     role = properties.get("ComputeRoleArn")
     if role and not can_enter("amplify.amazonaws.com", role):

@@ -29,7 +29,7 @@ class BackupSelection:
         )
 
     def update(self, physical_id: str, old: Properties, new: Properties) -> Provisioned:
-        """Every property replaces (its resource reference)."""
+        """A change of any property replaces the resource (its resource reference)."""
         return self.create(new)
 
     def delete(self, physical_id: str, properties: Properties) -> None:

@@ -45,7 +45,7 @@ def install() -> None:
     def dispatch(method: str, bucket: str, key: str, *rest: Any) -> Any:
         *_, query = rest
         if method == "PUT" and not key and "metrics" in query and s3._ensure_bucket(bucket) is not None:
-            return 200, {}, b""  # nothing here asks what S3 would count
+            return 200, {}, b""  # Nothing here reads S3's request metrics.
         return own(method, bucket, key, *rest)
 
     own, s3._dispatch = s3._dispatch, dispatch

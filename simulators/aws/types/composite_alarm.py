@@ -48,7 +48,7 @@ class _CompositeAlarm:
             if key in given:
                 given[key] = int(given[key])
         client("cloudwatch").put_composite_alarm(AlarmName=name, **given)
-        # MiniStack forgets it.
+        # MiniStack drops it.
         cloudwatch._composite_alarms[name] |= {key: given[key] for key in given if key.startswith("ActionsSuppressor")}
         arn = f"arn:aws:cloudwatch:{get_region()}:{get_account_id()}:alarm:{name}"
         return Provisioned(name, {"Arn": arn})

@@ -68,7 +68,7 @@ class _Subscription:
         return Provisioned(physical_id, {"SubscriptionArn": physical_id})
 
     def delete(self, physical_id: str, properties: Properties) -> None:
-        """Nothing else knows it."""
+        """Does nothing: no other part of the emulator knows the subscription."""
 
 
 def install() -> None:

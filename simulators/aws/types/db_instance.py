@@ -1,4 +1,4 @@
-"""AWS::RDS::DBInstance: MiniStack's has no PostgreSQL in it, makes no managed password, and goes although protected."""
+"""AWS::RDS::DBInstance: MiniStack's has no PostgreSQL and no managed password, and is deleted although protected."""
 
 import json
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from simulators.aws.authorization import Need, denial_of
 from simulators.aws.resource_type import ResourceRefused, client, extend
 from simulators.aws.service_principals import can_enter
 
-# What RDS makes of a major version alone: its default minor version of the day.
+# RDS's current default minor version of each major version.
 _NEWEST_MINOR = {version.partition(".")[0]: version for version in blue_green_databases.VERSIONS}
 _LOGIN = "MasterUserSecret.SecretArn"
-# What MiniStack does not keep.
+# Properties that MiniStack does not store.
 _TOLD = ("DatabaseInsightsMode", "PerformanceInsightsKMSKeyId")
 # Users are without the database meanwhile (RDS guide, "Settings for DB instances"). So they are, where it has no
 # standby, when CloudFormation changes the group of parameters (template reference of the type, DBParameterGroupName).
@@ -63,7 +63,7 @@ def _full(version: str) -> str:
 
 
 def _names(declared: str, actual: str) -> bool:
-    """A major version alone names whichever minor version runs."""
+    """Whether the running version matches; a major version alone matches any of its minor versions."""
     return f"{actual}.".startswith(f"{declared}.")
 
 
@@ -125,7 +125,7 @@ def install() -> None:
         instance |= {key: properties[key] for key in _TOLD if key in properties}
         instance["PerformanceInsightsRetentionPeriod"] = int(properties.get("PerformanceInsightsRetentionPeriod", 7))
         instance["EnabledCloudwatchLogsExports"] = properties.get("EnableCloudwatchLogsExports", [])
-        # Else a tag that is added by its API would be the only one.
+        # Otherwise a tag that is added through the API would be the only one.
         rds._tags[instance["DBInstanceArn"]] = list(instance["TagList"])
         attributes = with_secret(physical_id, attributes, properties)
         value = client("secretsmanager").get_secret_value(SecretId=attributes[_LOGIN])["SecretString"]

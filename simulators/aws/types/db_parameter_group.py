@@ -34,7 +34,7 @@ _OF_FAMILY = {
 
 
 def refused(family: str, name: str, value: str) -> str | None:
-    """What RDS says against the value of a parameter, or None."""
+    """RDS's error about the value of a parameter, or None."""
     allowed = {**_ALLOWED, **_OF_FAMILY.get(family, {})}.get(name)
     if allowed is None:
         return f"Could not find parameter with name: {name}"

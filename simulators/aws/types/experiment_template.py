@@ -71,7 +71,7 @@ def _arn(service: str, resource: str) -> str:
 
 
 def _nothing() -> None:
-    """It cannot be undone."""
+    """Does nothing: the action cannot be undone."""
 
 
 def _frozen(processes: Iterable[int | None]) -> Undo:
@@ -152,7 +152,7 @@ def _fail_over(instance: dict[str, Any]) -> None:
 
 
 def _replication_groups(role: str, target: Mapping[str, Any]) -> Iterator[str]:
-    """Those with all of the tags."""
+    """Replication groups with all of the tags."""
     _as(role, ("tag:GetResources", "*"), ("elasticache:DescribeReplicationGroups", _arn("elasticache", _GROUPS)))
     for group in list(elasticache._replication_groups.values()):
         if target["resourceTags"].items() <= _tags(group["ARN"]).items():
@@ -194,7 +194,7 @@ _GROUPS = "replicationgroup:*"
 
 
 def _cut_off(role: str, arns: Sequence[str], _: Mapping[str, str]) -> Undo:
-    """Tasks in the subnets answer nobody, and the load balancer finds them unhealthy: ECS starts others elsewhere.
+    """Tasks in the subnets do not answer, and the load balancer finds them unhealthy: ECS starts others elsewhere.
 
     Kinder than AWS: no new task is placed in a subnet that is cut off.
     """
@@ -213,7 +213,7 @@ def _cut_off(role: str, arns: Sequence[str], _: Mapping[str, str]) -> Undo:
     inside = [arn for arn in list(ecs._tasks) if task.is_alive(arn) and task.subnet_of(arn) in subnets]
     task.cut_off.update(subnets)
     thaw = _frozen(pid for arn in inside for pid in task.process_ids(arn))
-    database_servers.beside(_found_unhealthy, inside)
+    database_servers.run_in_background(_found_unhealthy, inside)
 
     def undo() -> None:
         task.cut_off.difference_update(subnets)

@@ -37,7 +37,7 @@ def _forward_in(parameters: Any, prefix: str) -> dict[str, Any] | None:
 
 
 def _sticks_in_vain(parameters: Any) -> str | None:
-    """ARN of a rule because of which the call cannot enable stickiness; None if there is none."""
+    """ARN of a rule that prevents the call from enabling stickiness; None if there is none."""
     count = 1
     while key := alb._p(parameters, f"Attributes.member.{count}.Key"):
         if key == "stickiness.enabled" and alb._p(parameters, f"Attributes.member.{count}.Value") == "true":

@@ -1,4 +1,4 @@
-"""AWS::ElasticLoadBalancingV2::LoadBalancer: MiniStack's carries no traffic, and goes although it is protected."""
+"""AWS::ElasticLoadBalancingV2::LoadBalancer: MiniStack's carries no traffic, and is deleted although protected."""
 
 import uuid
 from typing import Any

@@ -1,4 +1,4 @@
-"""AWS::ElastiCache::ReplicationGroup: MiniStack's has no Redis in it. This one has, with TLS and the AUTH token.
+"""AWS::ElastiCache::ReplicationGroup with a real Redis, TLS and the AUTH token; MiniStack's has no server.
 
 One server for each shard: replicas and failover are records only.
 """
@@ -44,7 +44,7 @@ def _start(identity: str, properties: dict[str, Any]) -> None:
 
 
 def _set_parameters(identity: str, properties: dict[str, Any]) -> None:
-    """maxmemory-policy as the group of parameters has it; without one, ElastiCache's own (AWS Knowledge Center, "oom
+    """maxmemory-policy of the parameter group; without one, ElastiCache's own (AWS Knowledge Center, "oom
     command not allowed": volatile-lru). redis-server's would be noeviction."""
     group = elasticache._param_group_params.get(properties.get("CacheParameterGroupName", ""), {})
     for server in servers[identity]:
@@ -58,7 +58,7 @@ def _stop(identity: str) -> None:
 
 
 def _tell(identity: str) -> dict[str, Any]:
-    """Puts the addresses of the servers where MiniStack looks for them."""
+    """Stores the servers' addresses where MiniStack reads them."""
     group = elasticache._replication_groups[identity]
     its_own = servers[identity]
     for shard, server in zip(group["NodeGroups"], its_own, strict=True):
@@ -71,7 +71,7 @@ def _tell(identity: str) -> dict[str, Any]:
 
 
 def _update_auth_token(own: Callable[[dict[str, Any], str, str], None]) -> Callable[[dict[str, Any], str, str], None]:
-    """What ModifyReplicationGroup does to the servers; those who are connected stay so."""
+    """Applies ModifyReplicationGroup to the servers; existing connections stay open."""
 
     def update(group: dict[str, Any], token: str, strategy: str) -> None:
         own(group, token, strategy)

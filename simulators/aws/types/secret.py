@@ -1,4 +1,4 @@
-"""AWS::SecretsManager::Secret: MiniStack's `Ref` is the name, and punctuation is in what was to be without."""
+"""AWS::SecretsManager::Secret: MiniStack's `Ref` is the name, and it ignores ExcludePunctuation."""
 
 import string
 from typing import Any

@@ -1,4 +1,4 @@
-"""AWS::SNS::Subscription: MiniStack takes every e-mail address for confirmed."""
+"""AWS::SNS::Subscription: MiniStack treats every e-mail address as confirmed."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""AWS::ElasticLoadBalancingV2::TargetGroup: MiniStack leaves the first part of its full name out.
+"""AWS::ElasticLoadBalancingV2::TargetGroup: MiniStack omits the first part of its full name.
 
 CloudFormation's reference, "Return values": targetgroup/my-target-group/cbf133c568e0d028. Metrics go by it.
 

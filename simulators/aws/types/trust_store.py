@@ -1,4 +1,4 @@
-"""AWS::ElasticLoadBalancingV2::TrustStore, and listeners that ask for client certificates: MiniStack has neither."""
+"""AWS::ElasticLoadBalancingV2::TrustStore, and listeners that require client certificates: MiniStack has neither."""
 
 import uuid
 from typing import Any

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from template_policies import Failure, Graph, Violation, policy
-from template_policies.alarms import ALARM, COMPOSITE, SEVERITIES, asked_by_a_composite, severity, topics
+from template_policies.alarms import ALARM, COMPOSITE, SEVERITIES, alarms_in_composites, severity, topics
 from template_policies.graph import short
 
 TELLS = ("AlarmActions", "OKActions", "InsufficientDataActions", "ActionsEnabled", "AlarmDescription")
@@ -19,11 +19,11 @@ TELLS = ("AlarmActions", "OKActions", "InsufficientDataActions", "ActionsEnabled
     },
 )
 def check(graph: Graph) -> Iterator[Violation]:
-    asked = asked_by_a_composite(graph)
+    asked = alarms_in_composites(graph)
     for alarm in graph.of(ALARM, COMPOSITE):
         own = severity(alarm)
         if own not in SEVERITIES:
-            yield alarm.violation("AlarmDescription", f"begins with {own}, must with one of {SEVERITIES}")
+            yield alarm.violation("AlarmDescription", f"begins with {own}, must begin with one of {SEVERITIES}")
         if alarm.get("ActionsEnabled", True) is not True:
             yield alarm.violation("ActionsEnabled", "is off: the alarm would fire without a notification")
         if alarm.get("InsufficientDataActions"):
@@ -41,7 +41,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         if recovers and "info" not in over:
             yield alarm.violation("OKActions", f"notifies {short(over)}, must also notify info")
         if ends != begun:
-            yield alarm.violation("OKActions", f"tells {short(over)}, must tell {short(begun)}")
+            yield alarm.violation("OKActions", f"notifies {short(over)}, must notify {short(begun)}")
         if own not in begun and not ("info" in begun and own == "critical" and alarm.where in asked):
             # The composite pages; this one notifies as info.
-            yield alarm.violation("AlarmActions", f"tells {short(begun)}, must tell {own}")
+            yield alarm.violation("AlarmActions", f"notifies {short(begun)}, must notify {own}")

@@ -65,6 +65,6 @@ def check(graph: Graph) -> Iterator[Violation]:
         values = expression.get("Values") or ["0"]
         about = (expression.get("Key"), expression.get("MatchOptions"))
         if about != ("ANOMALY_TOTAL_IMPACT_ABSOLUTE", ["GREATER_THAN_OR_EQUAL"]):
-            yield each.violation("ThresholdExpression", f"is {short(expression)}, must be about the absolute impact")
+            yield each.violation("ThresholdExpression", f"is {short(expression)}, must use the absolute impact")
         if not 0.01 <= float(values[0]) / graph.environment.costs.monthly_usd <= 0.2:
             yield each.violation("ThresholdExpression", f"is {values}, must be a small part of a month's budget")

@@ -33,7 +33,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         rule = each.text(each.get("AlarmRule", ""))
         asked = re.findall(r'ALARM\("?(.*?)"?\)', rule)
         if not 1 <= len(asked) <= _MOST_ALARMS:
-            yield each.violation("AlarmRule", f"asks for {len(asked)} alarms, must be 1 to {_MOST_ALARMS}")
+            yield each.violation("AlarmRule", f"refers to {len(asked)} alarms, must refer to 1 to {_MOST_ALARMS}")
         characters = len(rule)
         for name in asked:
             if not name.startswith("{"):
@@ -41,7 +41,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             stack, _, logical_id = name[1:-1].removesuffix(".Arn").partition("/")
             alarm = graph.resources.get((stack, logical_id))
             if alarm is None:
-                yield each.violation("AlarmRule", f"asks for {name}, which is not there")
+                yield each.violation("AlarmRule", f"refers to {name}, which does not exist")
                 continue
             chosen = stack_name(graph.environment.product, graph.name, stack)
             own = alarm.get("AlarmName") or f"{chosen}-{logical_id}{'x' * _SUFFIX}"
@@ -51,7 +51,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         if each.get("ActionsSuppressor") is not None:
             by = each.target("ActionsSuppressor")
             if by is None or by.type != COMPOSITE or "Users" not in by.logical_id:
-                yield each.violation("ActionsSuppressor", "must be the composite of what users feel")
+                yield each.violation("ActionsSuppressor", "must be the composite alarm about users")
             yield from each.expect_between("ActionsSuppressorWaitPeriod", 60, 600)
             yield from each.expect_between("ActionsSuppressorExtensionPeriod", 60, 1800)
         elif any(name in each.logical_id for name in ("Looming", "Delayed")):

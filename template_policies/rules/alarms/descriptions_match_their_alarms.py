@@ -13,7 +13,7 @@ UNITS = {"GiB free": 2**30, "GiB behind": 2**30}
 
 
 @policy(
-    reason="The engineer on call decides by it. At most 1024 characters (CloudWatch API Reference, PutMetricAlarm).",
+    reason="The engineer on call relies on it. CloudWatch takes at most 1024 characters (API, PutMetricAlarm).",
     failure=Failure.UNOBSERVED,
     reads={
         ALARM: ("AlarmDescription", "Threshold", "ComparisonOperator", "DatapointsToAlarm", "EvaluationPeriods",
@@ -25,13 +25,13 @@ def check(graph: Graph) -> Iterator[Violation]:
     for alarm in graph.of(ALARM, COMPOSITE):
         text = alarm.text(alarm.get("AlarmDescription", ""))
         if not RUNBOOK.search(text):
-            yield alarm.violation("AlarmDescription", "links no runbook")
+            yield alarm.violation("AlarmDescription", "has no link to a runbook")
         if len(text) > 1024:
             yield alarm.violation("AlarmDescription", f"has {len(text)} characters, must be at most 1024")
     for alarm in graph.of(ALARM):
         said = _SAYS.search(alarm.text(alarm.get("AlarmDescription", "")))
         if said is None:
-            yield alarm.violation("AlarmDescription", "says no threshold")
+            yield alarm.violation("AlarmDescription", "states no threshold")
             continue
         yield from alarm.expect("ComparisonOperator", DIRECTIONS[said[1]])
         threshold = number(alarm.get("Threshold"))

@@ -8,7 +8,7 @@ from config.services import hosts, load_balanced, on_ecs, released, words
 from template_policies import Failure, Graph, Violation, policy
 from template_policies.alarms import ALARM, COMPOSITE
 
-# Logical ids begin with these: of a service, of a service that users reach, of one public name, of an objective.
+# Prefixes of logical ids: for each service, each service with users, each public name, and each objective.
 OF_SERVICE = ("Cpu", "Memory", "TasksMissing")
 OF_BALANCED = ("Down",)
 OF_HOST = ("CheckAlarms{}Failed", "CheckAlarms{}Slow", "TrafficAlarms{}Errors")
@@ -89,7 +89,7 @@ def check(graph: Graph) -> Iterator[Violation]:
 
 
 def _elsewhere(graph: Graph) -> Iterator[Violation]:
-    """Beside what they are about, in earlier stacks."""
+    """Alarms that are next to their resources, in earlier stacks."""
     environment = graph.environment
     wanted = {("Platform", "CertificateAlarmsNow"), ("Platform", "CertificateAlarmsSoon")}
     wanted |= {("Delivery", f"{words(name)}ReleaseAlarmsFailed") for name in released(environment)}

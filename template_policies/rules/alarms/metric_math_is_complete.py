@@ -10,8 +10,8 @@ GROUP = "AWS::ElasticLoadBalancingV2::TargetGroup"
 
 
 @policy(
-    reason="CloudWatch refuses some of it, and of the rest the alarm looks at half of a service: at one of its two "
-    "groups.",
+    reason="CloudWatch refuses some errors. With the others the alarm would read only one of a service's two "
+    "target groups.",
     failure=Failure.UNOBSERVED,
     reads={ALARM: ("Metrics", "MetricName"), GROUP: ()},
 )
@@ -24,7 +24,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         if len(expressions) != 1 or [each for each in found if each.get("ReturnData") is True] != expressions:
             yield alarm.violation("Metrics", "must return one expression, and nothing else")
         if any(each.get("ReturnData") is None or ("MetricStat" in each) is ("Expression" in each) for each in found):
-            yield alarm.violation("Metrics", "has what is neither a metric nor an expression")
+            yield alarm.violation("Metrics", "has an entry that is neither a metric nor an expression")
         names = {str(each.get("Id")) for each in found if "MetricStat" in each}
         used = {
             name
@@ -34,12 +34,12 @@ def check(graph: Graph) -> Iterator[Violation]:
         if names - used or used - names:
             yield alarm.violation("Metrics", f"uses {sorted(used)}, has {sorted(names)}")
         if any(not each.get("Label") for each in expressions):
-            yield alarm.violation("Metrics", "has no label: the page says expr_1")
+            yield alarm.violation("Metrics", "has no label: the dashboard would show expr_1")
         yield from _both_groups(graph, alarm)
 
 
 def _both_groups(graph: Graph, alarm: Resource) -> Iterator[Violation]:
-    """After a release the other one serves."""
+    """An expression needs both target groups: after a release the other one serves."""
     read: dict[str, set[str]] = {}
     for each in alarm.items("Metrics"):
         metric = each.get("MetricStat", {}).get("Metric", {})
@@ -48,4 +48,4 @@ def _both_groups(graph: Graph, alarm: Resource) -> Iterator[Violation]:
                 read.setdefault(f"{one.stack} {metric.get('MetricName')}", set()).add(one.logical_id)
     for name, groups in read.items():
         if len(groups) != 2:
-            yield alarm.violation("Metrics", f"reads {name} of {sorted(groups)}, must of the blue and the green group")
+            yield alarm.violation("Metrics", f"reads {name} of {sorted(groups)}, must read both groups")

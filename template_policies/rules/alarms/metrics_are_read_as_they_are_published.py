@@ -1,4 +1,4 @@
-"""An alarm reads a published metric of what is there, with the statistic, period and silence that fit it."""
+"""An alarm reads an existing metric, with the statistic, period and treatment of missing data that fit it."""
 
 import json
 import re
@@ -12,10 +12,10 @@ from template_policies.graph import Resource, short
 
 BAD, GOOD, SAME = "breaching", "notBreaching", "ignore"
 MINUTE, FIVE, QUARTER, HOUR, DAY = 60, 300, 900, 3600, 86400
-# An objective burns in windows of its own (docs/adr/0016).
+# Burn rates of objectives have their own windows (docs/adr/0016).
 _SHARE = re.compile(r"PR\(:?[\d.]+:?\)")
 WINDOWS = (FIVE, HOUR, 2 * HOUR, DAY)
-# (statistic, dimensions, periods, what no data means) by metric.
+# (statistic, dimensions, periods, treatment of missing data) by metric.
 Reading = tuple[str, tuple[str, ...], tuple[int, ...], tuple[str, ...]]
 _OF_TARGETS = ("LoadBalancer", "TargetGroup")
 _OF_SERVICE = ("ClusterName", "ServiceName")
@@ -57,7 +57,7 @@ READINGS: Mapping[tuple[str, str], Reading] = {
     ("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count"): ("Sum", _OF_TARGETS, (MINUTE,), (GOOD,)),
     ("AWS/ApplicationELB", "HealthyHostCount"): ("Minimum", _OF_TARGETS, (MINUTE,), (BAD,)),
     ("AWS/ApplicationELB", "RequestCount"): ("Sum", _OF_TARGETS, (MINUTE, *WINDOWS), (GOOD,)),
-    # The statistic has the objective's seconds in it.
+    # The statistic contains the objective's seconds.
     ("AWS/ApplicationELB", "TargetResponseTime"): ("p95 PR(", _OF_TARGETS, (MINUTE, *WINDOWS), (GOOD,)),
     ("Infra/Checks", "CheckFailed"): ("Maximum", ("Check", "Environment"), (MINUTE,), (BAD,)),
     ("Infra/Checks", "CheckMilliseconds"): ("Average", ("Check", "Environment"), (MINUTE,), (SAME,)),
@@ -93,7 +93,7 @@ READINGS: Mapping[tuple[str, str], Reading] = {
     ("Infra/Redis", "MemoryUsedPercent"): ("Maximum", _OF_REDIS, (FIVE,), (SAME,)),
     ("Infra/Redis", "StorageUsedPercent"): ("Maximum", _OF_REDIS, (HOUR,), (GOOD,)),
     ("Infra/Redis", "KeysWithoutExpiry"): ("Maximum", _OF_REDIS, (FIVE,), (SAME,)),
-    # Beside the error rate it only says that there was a look.
+    # Next to the error rate it only shows that the probe ran.
     ("Infra/Redis", "Unusable"): ("Maximum", _OF_REDIS, (MINUTE,), (BAD, GOOD)),
     ("Infra/Redis", "PingMilliseconds"): ("Average", _OF_REDIS, (MINUTE,), (GOOD,)),
     ("Infra/Secrets", "TasksBehindSecretHours"): ("Maximum", ("Environment", "Service"), (HOUR,), (BAD,)),
@@ -120,7 +120,7 @@ _NAMES = {
 
 @policy(
     reason="An alarm on a misspelt metric, on another environment's database, or on the average of a count never "
-    "rings; with a longer period it rings an hour later.",
+    "fires; with a longer period it fires an hour later.",
     failure=Failure.UNOBSERVED,
     reads={
         ALARM: (*METRICS, "TreatMissingData"),
@@ -135,15 +135,15 @@ def check(graph: Graph) -> Iterator[Violation]:
     }
     for alarm in graph.of(ALARM):
         if not list(metrics(alarm)):
-            yield alarm.violation("MetricName", "is missing: it looks at nothing")
+            yield alarm.violation("MetricName", "is missing: the alarm reads no metric")
         periods_in_use = {each.get("Period") for each in metrics(alarm)}
         if len(periods_in_use) > 1:
-            yield alarm.violation("Metrics", f"are of {short(sorted(map(str, periods_in_use)))}, must be of one period")
+            yield alarm.violation("Metrics", f"have periods {short(sorted(map(str, periods_in_use)))}, must have one")
         seen = set()
         for each in metrics(alarm):
             series = json.dumps(each, sort_keys=True)
             if series in seen:
-                yield alarm.violation("Metrics", f"have {each.get('MetricName')} twice: another one is not looked at")
+                yield alarm.violation("Metrics", f"have {each.get('MetricName')} twice: another metric is not read")
             seen.add(series)
             path = "Metrics" if alarm.get("MetricName") is None else ""
             # A metric filter has no dimensions: its namespace ends with the environment.
@@ -184,7 +184,7 @@ def check(graph: Graph) -> Iterator[Violation]:
 
 
 def _of_what_is_there(graph: Graph, alarm: Resource, metric: Mapping[str, Any], path: str) -> Iterator[Violation]:
-    """A dimension that names nothing is a metric without a value."""
+    """Violations of dimensions that name no existing resource: such a metric has no values."""
     environment = graph.environment
     known = {
         "BucketName": {environment.media.bucket},

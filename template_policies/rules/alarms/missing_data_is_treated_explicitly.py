@@ -31,7 +31,7 @@ def check(graph: Graph) -> Iterator[Violation]:
     for alarm in graph.of(ALARM):
         found = alarm.get("TreatMissingData")
         if found not in ("breaching", "notBreaching", "ignore"):
-            yield alarm.violation("TreatMissingData", f"is {short(found)}, must be said")
+            yield alarm.violation("TreatMissingData", f"is {short(found)}, must be set")
         looked_at = {(each.get("Namespace"), each.get("MetricName")) for each in metrics(alarm)}
         if looked_at and looked_at <= ALWAYS_THERE and found != "breaching":
             yield alarm.violation("TreatMissingData", f"is {short(found)}, must be breaching: it is always published")

@@ -11,7 +11,7 @@ NEEDED = {"kms:Decrypt", "kms:GenerateDataKey*"}
 
 
 @policy(
-    reason="With SNS's default key CloudWatch's messages are lost without a word; ElastiCache publishes to no "
+    reason="With SNS's default key CloudWatch's messages are silently lost; ElastiCache publishes to no "
     "encrypted topic "
     "(ElastiCache guide, ElastiCacheSNS).",
     failure=Failure.UNOBSERVED,

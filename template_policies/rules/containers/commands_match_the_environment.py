@@ -32,7 +32,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         name = container.get("Name")
         command = prepare.get("Command") or []
         if command[:2] != ["sh", "-c"] or command[3:7] != PREPARES or str(_script(prepare)) != usual:
-            yield task.violation(f"{PATH}.prepare.Command", "must prepare as all others do")
+            yield task.violation(f"{PATH}.prepare.Command", "must be the command of all other prepare containers")
         if name == "one-off":
             for key, wanted in (("EntryPoint", [BUSYBOX, "env"]), ("Command", WAITS)):
                 if container.get(key) != wanted:

@@ -9,16 +9,16 @@ from template_policies.containers import TASK, main_container, secrets, variable
 from template_policies.graph import number, short
 from template_policies.owners import Owner, owner
 
-# Those that a variable of the service's own replaces (docs/application-contract.md).
+# Variables that a service's own variable may replace (docs/application-contract.md).
 DEFAULTS = {
     "HOME": "/tmp", "HOSTNAME": "0.0.0.0", "NODE_ENV": "production",  # noqa: S104, S108
     "NODE_EXTRA_CA_CERTS": "/infra/rds-authority.pem", "PGSSLROOTCERT": "/infra/rds-authority.pem",
 }  # fmt: skip
 PATH = "ContainerDefinitions"
 FUNCTION = "AWS::Lambda::Function"
-# Beside a service, with its variables.
+# Task definitions that have the service's variables.
 _BESIDE = re.compile(r"(OneOff|Migration)TaskDefinition")
-# The load balancer sends requests on a connection that was idle for as long.
+# The load balancer reuses a connection that was idle for this long.
 _IDLE_MS = 60_000
 # Plain in a preview alone; then those that a preview has none of: its errors are in its logs only.
 _OF_PREVIEWS = {
@@ -69,9 +69,9 @@ def check(graph: Graph) -> Iterator[Violation]:
                 yield task.violation(f"{PATH}.{name}.Environment", f"has {short(each)}, must have name and value")
         group = graph.target(task.stack, container.get("LogConfiguration", {}).get("Options", {}).get("awslogs-group"))
         if group is not None and logs.setdefault(group.where, task.where) != task.where:
-            yield task.violation(f"{PATH}.{name}.LogConfiguration", f"logs where {logs[group.where]} does")
+            yield task.violation(f"{PATH}.{name}.LogConfiguration", f"uses the log group of {logs[group.where]}")
         if group is not None and group.where in of_functions:
-            yield task.violation(f"{PATH}.{name}.LogConfiguration", "logs where a function does")
+            yield task.violation(f"{PATH}.{name}.LogConfiguration", "uses a function's log group")
         if own is not None and _BESIDE.search(task.logical_id):
             expected = plain_of.get((own.name, own.slot), {})
             different = {key for key in {*plain, *expected} if plain.get(key) != expected.get(key)} - _OWN_TO_EACH
@@ -98,7 +98,7 @@ def check(graph: Graph) -> Iterator[Violation]:
 
 
 def _as_declared(graph: Graph, task: Resource, own: Owner) -> Iterator[Violation]:
-    """Of a task that serves: what the environment's file says."""
+    """Compares a service's task with the environment's file."""
     environment, container = graph.environment, main_container(task)
     path, plain = f"{PATH}.{container.get('Name')}.Environment", variables(container)
     keep_alive = number(plain.get("KEEP_ALIVE_TIMEOUT"))

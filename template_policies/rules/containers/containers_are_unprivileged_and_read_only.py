@@ -8,7 +8,7 @@ from template_policies import Failure, Graph, Resource, Violation, policy
 from template_policies.containers import PREPARES, TASK, containers
 from template_policies.graph import short
 
-# What Docker, and so Fargate, gives a container (aws/containers-roadmap #409).
+# Docker's, and so Fargate's, default capabilities (aws/containers-roadmap #409).
 DEFAULT_CAPABILITIES = {
     *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW"),
     *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
@@ -29,7 +29,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         yield from task.expect("RequiresCompatibilities", ["FARGATE"])
         for path in ("PidMode", "IpcMode"):
             if task.get(path) is not None:
-                yield task.violation(path, "is set: containers see no process of the host's or of each other's")
+                yield task.violation(path, "is set: containers must not see processes of others")
         for container in containers(task):
             name = container.get("Name")
             wanted: dict[str, object] = {"ReadonlyRootFilesystem": True, "Privileged": None}
@@ -42,7 +42,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             capabilities = container.get("LinuxParameters", {}).get("Capabilities", {})
             dropped = set(capabilities.get("Drop", []))
             left = set() if "ALL" in dropped else DEFAULT_CAPABILITIES - dropped
-            # The one that prepares volumes gives folders another owner's mode.
+            # The container that prepares volumes needs FOWNER to change modes of others' folders.
             if set(capabilities) - {"Drop"} or left != ({"FOWNER"} if name == PREPARES else set()):
                 yield task.violation(
                     f"{PATH}.{name}.LinuxParameters", f"leaves {sorted(left)} and adds {short(capabilities.get('Add'))}"
@@ -54,7 +54,7 @@ def _logs(graph: Graph, task: Resource, container: dict[str, Any]) -> Iterator[V
     path = f"{PATH}.{container.get('Name')}.LogConfiguration"
     logs = container.get("LogConfiguration", {})
     options = logs.get("Options", {})
-    # Logs that do not get through must not stop what serves users.
+    # Undelivered logs must not block a container that serves users.
     mode = "non-blocking" if container.get("Name") == "app" else "blocking"
     if logs.get("LogDriver") != "awslogs" or options.get("mode") != mode:
         yield task.violation(path, f"is {short(options.get('mode'))}, must be awslogs, {mode}")

@@ -22,7 +22,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield task.violation("ExecutionRoleArn", "must refer to a role")
             continue
         if (own := task.target("TaskRoleArn")) is None or own.type != "AWS::IAM::Role" or own is role:
-            yield task.violation("TaskRoleArn", "must refer to a role of its own")
+            yield task.violation("TaskRoleArn", "must refer to its own role")
         pulled = {
             action
             for each in statements_of(graph, role)

@@ -23,7 +23,7 @@ def check(graph: Graph) -> Iterator[Violation]:
     for task in graph.of(TASK):
         container, own = main_container(task), owner(graph, task)
         plain, secret = variables(container), secrets(container)
-        # What has this prefix is in every browser anyway.
+        # Variables with this prefix are public in every browser.
         for name in plain:
             if _SECRETIVE.search(name) and not name.startswith("NEXT_PUBLIC_") and name not in _NO_SECRETS:
                 yield task.violation(f"{PATH}.{container.get('Name')}.Environment", f"has {name} as a plain value")
@@ -58,5 +58,5 @@ def check(graph: Graph) -> Iterator[Violation]:
                     )
 
 
-# Names like secrets', and what they are.
+# Variables with names like secrets', and their actual content.
 _NO_SECRETS = ("REDIS_KEY_PREFIX", "KEEP_ALIVE_TIMEOUT")

@@ -8,9 +8,8 @@ from template_policies.graph import short
 
 
 @policy(
-    reason="Draining takes thirty seconds: what is killed earlier loses requests. A worker has a job to finish, "
-    "and 120 is "
-    "Fargate's longest.",
+    reason="Draining takes thirty seconds: a container that is killed earlier loses requests. A worker finishes "
+    "its job, and 120 s is Fargate's maximum.",
     failure=Failure.TASK_DIES,
     reads={TASK: ("ContainerDefinitions",), "AWS::ECS::Service": ("LoadBalancers", "TaskDefinition")},
 )

@@ -11,8 +11,8 @@ ARCHITECTURES = {"arm64": "ARM64", "x86_64": "X86_64"}
 
 
 @policy(
-    reason="An image written into a template is put back by the next deployment of anything; a wrong architecture "
-    "never starts.",
+    reason="The next deployment would restore an image that is written into the template. An image of another "
+    "architecture never starts.",
     failure=Failure.SUPPLY_CHAIN,
     reads={TASK: ("RuntimePlatform", "ContainerDefinitions", "Cpu", "Memory"), "Parameters": ("*",)},
 )

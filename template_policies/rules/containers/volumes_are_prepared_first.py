@@ -13,9 +13,8 @@ ENTERED = {"/tmp", "/managed-agents", "/var/lib/amazon/ssm", "/var/log/amazon/ss
 
 
 @policy(
-    reason="A fresh volume belongs to root: a container without it fails at its first write, one without the "
-    "authority at the "
-    "database's certificate.",
+    reason="A new volume belongs to root: without preparation, a container fails at its first write. Without "
+    "RDS's CA certificate it fails to connect to the database.",
     failure=Failure.TASK_DIES,
     reads={TASK: (PATH, "Volumes"), "AWS::ECS::Service": ("LoadBalancers", "TaskDefinition")},
 )
@@ -28,7 +27,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield task.violation(f"{PATH}.{name}.DependsOn", "must wait for prepare to succeed")
         # ECS refuses a task definition whose init container is essential.
         if (prepare.get("Essential"), container.get("Essential")) != (False, True):
-            yield task.violation(f"{PATH}.{name}.Essential", "must be true, and false of prepare")
+            yield task.violation(f"{PATH}.{name}.Essential", "must be true, and false for prepare")
         check_ = container.get("HealthCheck")
         if check_ is not None and (
             task.where not in workers or check_.get("Fn::If", [0, 0])[1] != {"Ref": "AWS::NoValue"}
@@ -65,4 +64,4 @@ def check(graph: Graph) -> Iterator[Violation]:
                 f"{PATH}.{name}.Environment", "has SSL_CERT_FILE: it hides the image's own authorities"
             )
         if "BEGIN CERTIFICATE" not in str(variables(prepare).get("RDS_AUTHORITY")):
-            yield task.violation(f"{PATH}.prepare.Environment", "must have RDS's authority")
+            yield task.violation(f"{PATH}.prepare.Environment", "must have RDS's CA certificate")

@@ -10,7 +10,7 @@ BLOCKS = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictP
 
 
 @policy(
-    reason="One policy by hand makes a bucket public; the block makes that a refusal (FSBP S3.1, 2, 3, 5, 8).",
+    reason="A policy set by hand could make a bucket public; the block refuses it (FSBP S3.1, 2, 3, 5, 8).",
     failure=Failure.EXPOSED,
     reads={
         BUCKET: ("PublicAccessBlockConfiguration", "BucketEncryption", "OwnershipControls", "AccessControl",
@@ -39,7 +39,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield each.violation("BucketEncryption", f"is {algorithms}, must be AES256 or aws:kms")
         for path in ("AccessControl", "WebsiteConfiguration"):
             if each.get(path) is not None:
-                yield each.violation(path, "is set: access is said by policies only")
+                yield each.violation(path, "is set: only policies grant access")
         controls = each.items("OwnershipControls.Rules")
         if each.get("OwnershipControls") is not None and controls != [{"ObjectOwnership": "BucketOwnerEnforced"}]:
             yield each.violation("OwnershipControls", "must be BucketOwnerEnforced")

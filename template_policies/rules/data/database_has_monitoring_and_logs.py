@@ -8,7 +8,7 @@ DATABASE = "AWS::RDS::DBInstance"
 
 
 @policy(
-    reason="A slow query is found in an hour with them, and by guessing without.",
+    reason="With them a slow query is found within an hour, without them only by guessing.",
     failure=Failure.UNOBSERVED,
     reads={
         DATABASE: ("MonitoringInterval", "MonitoringRoleArn", "EnablePerformanceInsights", "DatabaseInsightsMode",
@@ -25,13 +25,13 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield each.violation("MonitoringRoleArn", "must refer to a role")
         yield from each.expect("EnablePerformanceInsights", True)
         yield from each.expect("DatabaseInsightsMode", mode)
-        # Advanced insights are had with fifteen months only.
+        # Advanced Database Insights require a retention of fifteen months.
         yield from each.expect("PerformanceInsightsRetentionPeriod", 465 if mode == "advanced" else 7)
         yield from each.expect("EnableCloudwatchLogsExports", ["postgresql", "upgrade"])
         kept = {one.text(one.get("LogGroupName")).rpartition("/")[2] for one in graph.of("Custom::LogRetention")}
         for name in each.items("EnableCloudwatchLogsExports"):
             if name not in kept:
-                yield each.violation("EnableCloudwatchLogsExports", f"keeps {name} for ever: no Custom::LogRetention")
+                yield each.violation("EnableCloudwatchLogsExports", f"keeps {name} forever: no Custom::LogRetention")
     for one in graph.of("Custom::LogRetention"):
         yield from one.expect("RetentionInDays", 90)
         if one.target("ServiceToken") is None:

@@ -10,8 +10,8 @@ KEY = "AWS::KMS::Key"
 
 
 @policy(
-    reason="A key of AWS's own cannot be shared with a recovery account, nor be taken away; a plain connection "
-    "shows logins.",
+    reason="An AWS managed key can be neither shared with a recovery account nor revoked. A plain connection "
+    "exposes logins.",
     failure=Failure.DISCLOSED,
     reads={
         DATABASE: ("StorageEncrypted", "KmsKeyId", "PerformanceInsightsKMSKeyId", "DBParameterGroupName",
@@ -26,12 +26,12 @@ def check(graph: Graph) -> Iterator[Violation]:
             key = each.target(path)
             if key is None or key.type != KEY:
                 yield each.violation(path, "must refer to the environment's key")
-        # Valid until 2061; the containers have its authority.
+        # Valid until 2061; the containers have its CA certificate.
         yield from each.expect("CACertificateIdentifier", "rds-ca-rsa2048-g1")
         group = each.target("DBParameterGroupName")
         if group is None or group.type != PARAMETERS:
             yield each.violation(
-                "DBParameterGroupName", "must refer to a group of ours: the default one allows plain text"
+                "DBParameterGroupName", "must refer to our own group: the default one allows plain text"
             )
         else:
             yield from group.expect("Family", f"postgres{graph.environment.database.version}")

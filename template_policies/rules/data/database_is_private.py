@@ -8,7 +8,7 @@ DATABASE = "AWS::RDS::DBInstance"
 
 
 @policy(
-    reason="Its login is the last of several walls, and not the first (FSBP RDS.2, 46).",
+    reason="The login must be the last barrier, not the only one (FSBP RDS.2, 46).",
     failure=Failure.EXPOSED,
     reads={DATABASE: ("PubliclyAccessible", "DBSubnetGroupName", "VPCSecurityGroups", "Port")},
 )
@@ -20,4 +20,4 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield each.violation("DBSubnetGroupName", "must refer to the isolated subnets: the default ones are public")
         groups = [group.type for group in each.targets("VPCSecurityGroups")]
         if groups != ["AWS::EC2::SecurityGroup"]:
-            yield each.violation("VPCSecurityGroups", "must be its one own group")
+            yield each.violation("VPCSecurityGroups", "must be exactly one group of this environment")

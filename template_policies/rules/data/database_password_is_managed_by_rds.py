@@ -21,6 +21,6 @@ def check(graph: Graph) -> Iterator[Violation]:
         if each.get("MasterUserPassword") is not None:
             yield each.violation("MasterUserPassword", "is in the template")
         yield from each.expect("EnableIAMDatabaseAuthentication", True)
-        # Functions and the way back from an upgrade know both by name.
+        # Functions and the rollback of an upgrade rely on both names.
         yield from each.expect("MasterUsername", "postgres")
         yield from each.expect("DBName", "app")

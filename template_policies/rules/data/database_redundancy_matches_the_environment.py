@@ -9,7 +9,7 @@ DATABASE = "AWS::RDS::DBInstance"
 
 
 @policy(
-    reason="Without a standby it is away as long as its zone; without backups an hour of a bad migration is lost "
+    reason="Without a standby it is down as long as its zone; without backups an hour of a bad migration is lost "
     "for ever.",
     failure=Failure.DATABASE_FAILS,
     reads={

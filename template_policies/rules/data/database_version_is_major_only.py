@@ -9,8 +9,8 @@ DATABASE = "AWS::RDS::DBInstance"
 
 
 @policy(
-    reason="After AWS upgrades a minor version, the template would drift and then ask for a refused downgrade "
-    "(cfn-coverage-roadmap #1308); a major upgrade is a decision.",
+    reason="After AWS upgrades a pinned minor version, the next deployment would ask for a downgrade, which is refused "
+    "(cfn-coverage-roadmap #1308). A major upgrade must be a person's decision.",
     failure=Failure.REFUSED,
     reads={DATABASE: ("EngineVersion", "AutoMinorVersionUpgrade", "AllowMajorVersionUpgrade", "Engine")},
 )

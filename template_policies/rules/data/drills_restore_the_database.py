@@ -13,7 +13,7 @@ VAULT = "AWS::Backup::BackupVault"
 
 
 @policy(
-    reason="A backup that was never restored is a hope; a restored copy in a public subnet is a leak.",
+    reason="A backup that was never restored is unproven. A restored copy in a public subnet is exposed.",
     failure=Failure.DATA_LOST,
     reads={
         PLAN: ("BackupPlan",),
@@ -42,14 +42,14 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield plan.violation("BackupPlan.BackupPlanRule", f"has {len(rules)}, must be one")
         for rule in rules:
             if rule.get("EnableContinuousBackup") is not True:
-                yield plan.violation("BackupPlan.BackupPlanRule", "is not continuous: a snapshot a day is a day's RPO")
+                yield plan.violation("BackupPlan.BackupPlanRule", "is not continuous: the RPO would be a day")
             if rule.get("Lifecycle") != {"DeleteAfterDays": wanted.pitr_days}:
                 yield plan.violation(
                     "BackupPlan.BackupPlanRule",
                     f"keeps {short(rule.get('Lifecycle'))}, must be {wanted.pitr_days} days",
                 )
             if rule.get("ScheduleExpression") != "cron(30 0 * * ? *)":
-                yield plan.violation("BackupPlan.BackupPlanRule", "must be every day, before the maintenance")
+                yield plan.violation("BackupPlan.BackupPlanRule", "must run every day, before the maintenance window")
             target = graph.target(plan.stack, rule.get("TargetBackupVault"))
             if target is None or target.type != VAULT:
                 yield plan.violation("BackupPlan.BackupPlanRule", "must refer to the vault")
@@ -85,7 +85,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         if not plans or each.get("RestoreTestingPlanName") != plans[0].get("RestoreTestingPlanName"):
             yield each.violation("RestoreTestingPlanName", "must be the plan's")
         if not plans or plans[0].logical_id not in each.items("DependsOn"):
-            yield each.violation("DependsOn", "must have the plan, which it names and does not refer to")
+            yield each.violation("DependsOn", "must have the plan, which it names without a reference")
     for each in graph.of(TESTS):
         yield from each.expect("ScheduleExpression", "cron(0 4 1 * ? *)")
         yield from each.expect("RecoveryPointSelection.RecoveryPointTypes", ["CONTINUOUS"])

@@ -6,7 +6,7 @@ from template_policies import Failure, Graph, Resource, Violation, policy
 from template_policies.graph import short
 from template_policies.policy import EVERYTHING
 
-# What holds users' data, and how it is kept. RDS and ElastiCache can leave a snapshot.
+# Types with users' data, and their deletion policies. RDS and ElastiCache can leave a snapshot.
 KEPT = {
     "AWS::RDS::DBInstance": "Snapshot",
     "AWS::ElastiCache::ReplicationGroup": "Snapshot",
@@ -15,10 +15,10 @@ KEPT = {
     "AWS::ECR::Repository": "Retain",
     "AWS::KMS::Key": "Retain",
 }
-# Only one can have its name or URL: kept after a failed creation, it would be in the way of the next one.
+# Their name or URL must be unique: kept after a failed creation, they would make the next one fail.
 ONLY_ONE = {"AWS::S3::Bucket": "BucketName", "AWS::IAM::OIDCProvider": "Url"}
 PROTECTED = {"AWS::RDS::DBInstance": "DeletionProtection", "AWS::DynamoDB::Table": "DeletionProtectionEnabled"}
-# Whose contents are made again by what uses them: a cache of images, an authority, the key of messages.
+# Their contents are created again by their users: a cache of images, a CA certificate, a key of messages.
 MADE_AGAIN_BY_TYPE = (
     "AWS::Logs::LogGroup",
     "AWS::SQS::Queue",
@@ -29,7 +29,7 @@ MADE_AGAIN = ("HelperRepository", "OriginLockTrust", "AlarmsKey")
 
 
 @policy(
-    reason="A renamed construct deletes the old one after its successor is there: empty.",
+    reason="After a construct is renamed, CloudFormation creates an empty successor and deletes the old resource.",
     failure=Failure.DATA_LOST,
     reads={
         **dict.fromkeys(KEPT, ("DeletionPolicy", "UpdateReplacePolicy")),
@@ -56,7 +56,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             for path in ("DeletionPolicy", "UpdateReplacePolicy"):
                 yield from each.expect(path, _how(each, path, how) if keeps else "Delete")
             if keeps and (each in emptied or _is_emptied(each)):
-                yield each.violation("DeletionPolicy", "is of no use: its contents are deleted with it")
+                yield each.violation("DeletionPolicy", "keeps an empty resource: its contents are deleted anyway")
             if kind in PROTECTED and each.get(PROTECTED[kind], False) is not is_kept:
                 yield each.violation(
                     PROTECTED[kind], f"is {short(each.get(PROTECTED[kind]))}, must be {short(is_kept)}"
@@ -64,7 +64,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             if kind == "AWS::RDS::DBInstance":
                 yield from each.expect("DeleteAutomatedBackups", not is_kept)
     for each in graph.resources.values():
-        # What is made again leaves nothing behind: neither a rule at Cloudflare nor a secret that is paid for.
+        # Resources that are created again leave nothing behind: no rule at Cloudflare and no billed secret.
         if each.type.startswith("Custom::") or each.type in MADE_AGAIN_BY_TYPE:
             for path in ("DeletionPolicy", "UpdateReplacePolicy"):
                 if each.get(path) not in (None, "Delete"):

@@ -8,7 +8,7 @@ KEY = "AWS::KMS::Key"
 
 
 @policy(
-    reason="A key that is gone takes all data with it (FSBP KMS.3); one that never changes is one theft away from "
+    reason="A deleted key makes all its data unreadable (FSBP KMS.3). One stolen key that never rotates exposes "
     "all of it.",
     failure=Failure.DATA_LOST,
     reads={KEY: ("EnableKeyRotation", "PendingWindowInDays", "Enabled", "KeySpec", "RotationPeriodInDays")},

@@ -8,7 +8,7 @@ GROUP = "AWS::Logs::LogGroup"
 
 
 @policy(
-    reason="Without an end logs are kept, and paid, for ever; with a short one an intrusion cannot be followed.",
+    reason="Without retention, logs are stored and billed forever; with a short one, an intrusion cannot be traced.",
     failure=Failure.COST_RUNS_AWAY,
     reads={GROUP: ("RetentionInDays",)},
 )

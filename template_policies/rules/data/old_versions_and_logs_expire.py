@@ -10,7 +10,8 @@ BUCKET = "AWS::S3::Bucket"
 
 
 @policy(
-    reason="A deleted picture comes back from its versions; an expiry of objects in use is data loss by the clock.",
+    reason="A deleted picture is restored from its versions. An expiry of objects in use would delete data on "
+    "schedule.",
     failure=Failure.DATA_LOST,
     reads={BUCKET: ("VersioningConfiguration", "LifecycleConfiguration", "BucketName", "MetricsConfigurations")},
 )
@@ -30,7 +31,7 @@ def check(graph: Graph) -> Iterator[Violation]:
                 "Expiration" in one or "ExpirationInDays" in one for one in rules
             ):
                 yield each.violation(
-                    "LifecycleConfiguration", f"is {short(rules)}, must forget versions after 90 days only"
+                    "LifecycleConfiguration", f"is {short(rules)}, must only expire versions after 90 days"
                 )
             for key, value in (
                 ("AbortIncompleteMultipartUpload", {"DaysAfterInitiation": 7}),
@@ -45,8 +46,10 @@ def check(graph: Graph) -> Iterator[Violation]:
                 yield each.violation("MetricsConfigurations", f"is {short(metrics)}")
         elif "AccessLogs" in each.logical_id:
             if [one.get("ExpirationInDays") for one in rules] != [90]:
-                yield each.violation("LifecycleConfiguration", f"is {short(rules)}, must forget after 90 days")
+                yield each.violation("LifecycleConfiguration", f"is {short(rules)}, must be 90 days")
         elif each.get("VersioningConfiguration.Status") != "Enabled":
-            yield each.violation("VersioningConfiguration", "must be Enabled: a bad authority is put back")
+            yield each.violation(
+                "VersioningConfiguration", "must be Enabled: a bad CA certificate can then be restored"
+            )
     if not found and not media.adopt:
         yield graph.missing(BUCKET, f"is missing: {media.bucket}", stack="Data")

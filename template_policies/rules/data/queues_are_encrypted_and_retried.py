@@ -54,15 +54,15 @@ def check(graph: Graph) -> Iterator[Violation]:
         if each.target("RedrivePolicy.deadLetterTargetArn") is None:
             yield each.violation("RedrivePolicy", "must refer to a dead-letter queue")
         yield from each.expect_between("RedrivePolicy.maxReceiveCount", 3, 100)
-        takers = [one for one in graph.of(MAPPING) if one.target("EventSourceArn") is each]
-        if not takers:
+        consumers = [one for one in graph.of(MAPPING) if one.target("EventSourceArn") is each]
+        if not consumers:
             yield each.violation("AWS::Lambda::EventSourceMapping", "is missing: no function consumes the queue")
-        for one in takers:
+        for one in consumers:
             function = one.target("FunctionName")
             timeout = function.get("Timeout", 0) if function is not None else 0
             if function is None:
                 yield one.violation("FunctionName", "must refer to a function")
-            # Lambda's guide: six times the function's time-out.
+            # The Lambda guide demands six times the function's timeout.
             elif each.get("VisibilityTimeout", 30) < 6 * timeout:
                 yield each.violation(
                     "VisibilityTimeout", f"is {each.get('VisibilityTimeout')}, must be at least {6 * timeout}"

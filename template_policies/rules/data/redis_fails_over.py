@@ -9,7 +9,7 @@ PARAMETERS = "AWS::ElastiCache::ParameterGroup"
 
 
 @policy(
-    reason="One node is away while it is patched; a queue whose memory evicts loses jobs (docs/adr/0022).",
+    reason="A single node is down while it is patched; a queue whose memory evicts loses jobs (docs/adr/0022).",
     failure=Failure.REDIS_FAILS,
     reads={
         GROUP: (
@@ -64,7 +64,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         group = each.target("CacheParameterGroupName")
         if group is None or group.type != PARAMETERS:
             yield each.violation(
-                "CacheParameterGroupName", "must refer to a group of ours: the default one is volatile-lru"
+                "CacheParameterGroupName", "must refer to our own group: the default one is volatile-lru"
             )
             continue
         yield from group.expect("Properties.maxmemory-policy", "volatile-ttl" if own.eviction else "noeviction")

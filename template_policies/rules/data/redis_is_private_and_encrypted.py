@@ -7,7 +7,7 @@ from template_policies.elasticache import GROUP
 
 
 @policy(
-    reason="Sessions and limits are in it (FSBP ElastiCache.4 to 7).",
+    reason="It stores sessions and rate limits (FSBP ElastiCache.4 to 7).",
     failure=Failure.DISCLOSED,
     reads={
         GROUP: ("AtRestEncryptionEnabled", "KmsKeyId", "TransitEncryptionEnabled", "TransitEncryptionMode", "AuthToken",
@@ -28,4 +28,4 @@ def check(graph: Graph) -> Iterator[Violation]:
         if subnets is None or subnets.type != "AWS::ElastiCache::SubnetGroup":
             yield each.violation("CacheSubnetGroupName", "must refer to the isolated subnets (FSBP ElastiCache.7)")
         if [group.type for group in each.targets("SecurityGroupIds")] != ["AWS::EC2::SecurityGroup"]:
-            yield each.violation("SecurityGroupIds", "must be its one own group")
+            yield each.violation("SecurityGroupIds", "must be exactly one group of this environment")

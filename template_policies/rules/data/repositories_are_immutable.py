@@ -7,12 +7,13 @@ from template_policies import Failure, Graph, Violation, policy
 from template_policies.graph import short
 
 REPOSITORY = "AWS::ECR::Repository"
-# Tags of (what was released, what was pushed to be) and how many of each are kept at least.
+# Tags of released images and of images pushed for a release, and the least number of each that is kept.
 KEPT = {"released-": 400, "release-": 50}
 
 
 @policy(
-    reason="A tag that moves runs something else than what was scanned; an expired image cannot be gone back to.",
+    reason="A tag that moves runs another image than the scanned one. A release whose image has expired cannot "
+    "be restored.",
     failure=Failure.SUPPLY_CHAIN,
     reads={
         REPOSITORY: ("ImageTagMutability", "ImageScanningConfiguration", "LifecyclePolicy", "RepositoryPolicyText"),
@@ -29,11 +30,11 @@ def check(graph: Graph) -> Iterator[Violation]:
         if each.get("RepositoryPolicyText") is not None:
             yield each.violation("RepositoryPolicyText", "is set: no other account may pull or push")
         if each.logical_id.startswith("Helper"):
-            continue  # of one image that ECR fetches again
+            continue  # A repository whose image ECR can fetch again.
         try:
             rules = json.loads(each.text(each.get("LifecyclePolicy.LifecyclePolicyText")))["rules"]
         except (ValueError, TypeError, KeyError):
-            yield each.violation("LifecyclePolicy", "is missing: builds would be kept for ever")
+            yield each.violation("LifecyclePolicy", "is missing: builds would be kept forever")
             continue
         if any(rule.get("action") != {"type": "expire"} or "selection" not in rule for rule in rules):
             yield each.violation("LifecyclePolicy", "has a rule that expires nothing")
@@ -60,4 +61,4 @@ def check(graph: Graph) -> Iterator[Violation]:
         if set(selections) != {*KEPT, "preview-", "untagged"} or rules[0]["selection"].get("tagPrefixList") != [
             "released-"
         ]:
-            yield each.violation("LifecyclePolicy", "must look at what was released first, and at nothing else besides")
+            yield each.violation("LifecyclePolicy", "must begin with released images, and know no other tags")

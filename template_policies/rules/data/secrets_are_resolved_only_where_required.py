@@ -9,20 +9,20 @@ from template_policies.policy import EVERYTHING
 RESOLVES = {
     ("AWS::ElastiCache::ReplicationGroup", "AuthToken"),
     ("AWS::SecretsManager::Secret", "SecretString"),
-    # Amplify takes a token no other way; it never shows it.
+    # Amplify accepts a token in no other way, and never shows it.
     ("AWS::Amplify::App", "AccessToken"),
 }
 
 
 @policy(
-    reason="What it resolves stands in the resource: in a function's variables, a rule, a description, for all who "
-    "may look.",
+    reason="A resolved value is readable in the resource, for example in a function's variables, a rule or a "
+    "description.",
     failure=Failure.DISCLOSED,
     reads={EVERYTHING: (EVERYTHING,)},
 )
 def check(graph: Graph) -> Iterator[Violation]:
     for stack, template in graph.templates.items():
-        # Most templates resolve none: one look spares hundreds.
+        # Most templates resolve none: one search of the text avoids hundreds.
         if "{{resolve:" not in json.dumps(template):
             continue
         for (where, _), resource in graph.resources.items():
@@ -33,4 +33,4 @@ def check(graph: Graph) -> Iterator[Violation]:
                 if "{{resolve:" in text and (resource.type, name) not in RESOLVES:
                     yield resource.violation(name, "resolves a secret, must name it")
                 if "{{resolve:ssm-secure" in text:
-                    yield resource.violation(name, "resolves a secure parameter, which is no secret of ours")
+                    yield resource.violation(name, "resolves a secure parameter, must be a secret in Secrets Manager")

@@ -8,13 +8,13 @@ from template_policies.iam import IDENTITY, policies_of, resource_statements
 SECRET = "AWS::SecretsManager::Secret"
 ROTATION = "AWS::SecretsManager::RotationSchedule"
 PERMISSION = "AWS::Lambda::Permission"
-# By their ids. ElastiCache's token is written into the group by CloudFormation: another would be another deployment.
+# Their ids. CloudFormation writes ElastiCache's token into the group: a new token needs a deployment.
 ROTATED = ("DatabaseLoginsOwner", "DatabaseLoginsUser", "MediaAccessSecret")
 
 
 @policy(
-    reason="What was copied once ends with the month (FSBP SecretsManager.1, 4); without the secret every task "
-    "fails to start.",
+    reason="A copied login stops working within the month (FSBP SecretsManager.1, 4). Without the secret every "
+    "task fails to start.",
     failure=Failure.SECRET_ROTATES,
     reads={
         SECRET: (),
@@ -65,7 +65,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         if function is None or function.type != "AWS::Lambda::Function":
             yield schedule.violation("RotationLambdaARN", "must refer to a function")
         elif function.where not in callable_:
-            yield schedule.violation("RotationLambdaARN", "leads to a function that Secrets Manager may not call")
+            yield schedule.violation("RotationLambdaARN", "refers to a function that Secrets Manager may not call")
         elif (role := function.target("Role")) is not None:
             # Secrets Manager tries a new schedule at once, by testSecret (API Reference, RotateSecret).
             for each in policies_of(graph, role):

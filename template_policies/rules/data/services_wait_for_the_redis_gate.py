@@ -20,12 +20,12 @@ def check(graph: Graph) -> Iterator[Violation]:
         yield graph.missing(GATE, f"there are {len(gates)}, must be one for each of {sorted(used)}", stack="Redis")
     for each in gates:
         if "/Instances" not in each.text(each.get("Url")) and "arn:" not in each.text(each.get("Url")):
-            yield each.violation("Url", "must be the secret that services get")
+            yield each.violation("Url", "must be the secret that services read")
         function = each.target("ServiceToken")
         if function is None or function.type != "AWS::Lambda::Function":
             yield each.violation("ServiceToken", "must refer to the probe")
             continue
         waits = each.items("DependsOn")
-        # A gate asked before groups, permissions or rules exist waits for nothing.
+        # A gate that runs before its groups, permissions or rules exist would wait in vain.
         if not any("Probes" in one and "Policy" in one for one in waits):
-            yield each.violation("DependsOn", "must have what the probe may do")
+            yield each.violation("DependsOn", "must have the permissions of the probe")

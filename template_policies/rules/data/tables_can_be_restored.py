@@ -8,7 +8,7 @@ TABLE = "AWS::DynamoDB::Table"
 
 
 @policy(
-    reason="The ledger of releases decides what a rollback may name.",
+    reason="The ledger of releases decides which release a rollback may restore.",
     failure=Failure.DATA_LOST,
     reads={
         TABLE: ("PointInTimeRecoverySpecification", "SSESpecification", "TimeToLiveSpecification", "BillingMode",
@@ -23,7 +23,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         yield from each.expect("BillingMode", "PAY_PER_REQUEST")
         if each.stack != "Registry":
             continue
-        # Of the ledger; a change replaces the table.
+        # The ledger's table: a change of its keys replaces it.
         keys = [(one.get("AttributeName"), one.get("KeyType")) for one in each.items("KeySchema")]
         if keys != [("service", "HASH"), ("id", "RANGE")]:
             yield each.violation("KeySchema", f"is {keys}, must be service and id")

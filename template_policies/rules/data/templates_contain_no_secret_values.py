@@ -9,7 +9,7 @@ SECRET = "AWS::SecretsManager::Secret"
 
 
 @policy(
-    reason="Templates are kept by CloudFormation, in this repository's history and in everybody's checkout.",
+    reason="CloudFormation, this repository's history and every checkout keep templates.",
     failure=Failure.DISCLOSED,
     reads={SECRET: ("SecretString", "GenerateSecretString"), "Custom::UpstashDatabase": ("UrlSecret",)},
 )
@@ -29,9 +29,9 @@ def check(graph: Graph) -> Iterator[Violation]:
         if each.get("GenerateSecretString") is not None:
             yield from each.expect("GenerateSecretString.ExcludePunctuation", True)
             if each.get("GenerateSecretString.IncludeSpace") not in (None, False):
-                yield each.violation("GenerateSecretString.IncludeSpace", "is on: no URL takes a space")
+                yield each.violation("GenerateSecretString.IncludeSpace", "is on: a URL cannot contain a space")
         if any(
             key.startswith(("Exclude", "Require")) and key not in ("ExcludePunctuation",)
             for key in each.get("GenerateSecretString", {})
         ):
-            yield each.violation("GenerateSecretString", "leaves letters out: fewer are guessed sooner")
+            yield each.violation("GenerateSecretString", "excludes characters: a smaller alphabet is easier to guess")

@@ -8,7 +8,7 @@ from template_policies.cloudflare import KIND, named
 
 
 @policy(
-    reason="The User-Agent, or the signing key, is all that the media bucket asks for.",
+    reason="The User-Agent, or the signing key, is the only credential that the media bucket requires.",
     failure=Failure.DISCLOSED,
     reads={KIND: ("Document",)},
 )

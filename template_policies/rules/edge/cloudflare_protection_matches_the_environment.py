@@ -83,5 +83,5 @@ def check(graph: Graph) -> Iterator[Violation]:
     for each in document.get("policies", []):
         if where is not None and set(each.get("emails", [])) != emails:
             yield where.violation(
-                "Document", f"tells {each.get('emails')} of {each.get('name')}, must tell {sorted(emails)}"
+                "Document", f"notifies {each.get('emails')} of {each.get('name')}, must notify {sorted(emails)}"
             )

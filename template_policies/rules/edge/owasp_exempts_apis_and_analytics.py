@@ -12,7 +12,7 @@ from template_policies.graph import short
 
 
 @policy(
-    reason="It is deployed once in a zone, for all; no program solves a challenge (posthog #100861).",
+    reason="It applies to the whole zone, and programs cannot solve a challenge (posthog #100861).",
     failure=Failure.CLOUDFLARE_CHANGES,
     reads={KIND: ("Document",)},
 )
@@ -40,9 +40,9 @@ def check(graph: Graph) -> Iterator[Violation]:
     if apis and (
         sorted(re.findall(r'"([^"]+)"', spared)) != sorted(apis) or path != 'starts_with(http.request.uri.path, "/")'
     ):
-        yield where.violation("Document", f"spares {short(spared)}{short(path)}, must be {short(apis)}")
+        yield where.violation("Document", f"exempts {short(spared)}{short(path)}, must exempt {short(apis)}")
     if environment.posthog is None and "except-analytics" in rules:
-        yield where.violation("Document", "spares analytics, and there are none")
+        yield where.violation("Document", "exempts analytics, which the environment does not have")
     for name in wanted:
         if rules[name].get("action") != "skip" or rules[name].get("logging") != {"enabled": False}:
             yield where.violation("Document", f"has {name} {short(rules[name])}, must skip without an event")

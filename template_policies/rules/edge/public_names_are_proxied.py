@@ -36,9 +36,9 @@ def check(graph: Graph) -> Iterator[Violation]:
         service = environment.domains.redirects.get(host)
         is_balanced = service is None and host in load_balanced_hosts(environment)
         if is_balanced and not leads.startswith("{Platform/LoadBalancer"):
-            yield where.violation("Document", f"leads {host} to {leads}, must lead to the load balancer")
+            yield where.violation("Document", f"points {host} to {leads}, must point to the load balancer")
         if service is not None and leads != own_hosts(environment)[service]:
-            yield where.violation("Document", f"leads {host} to {leads}, must lead to {service}")
+            yield where.violation("Document", f"points {host} to {leads}, must point to {service}")
     previews = {host for slot in slots(environment) for host in hosts(environment, slot).values()}
     wanted = {*own_hosts(environment).values(), *previews, environment.domains.media, *environment.domains.redirects}
     names = [each.get("host") for each in records]

@@ -7,7 +7,7 @@ from template_policies.cloudflare import KIND
 
 
 @policy(
-    reason="Who can reach the product meets its protection, and who is redirected finds the name that it leads to; "
+    reason="Once a name resolves, its protection must exist, and the target of a redirect must resolve. "
     "Cloudflare's rulesets take one change at a time.",
     failure=Failure.CLOUDFLARE_CHANGES,
     reads={KIND: ("DependsOn", "ServiceToken")},
@@ -18,19 +18,19 @@ def check(graph: Graph) -> Iterator[Violation]:
     first = [name for name, others in before.items() if not others]
     if len(first) != 1:
         for name in first:
-            yield ours[name].violation("DependsOn", f"names none of the others, as do {len(first)}")
+            yield ours[name].violation("DependsOn", f"is empty, as for {len(first)} resources, must be for one only")
         return
     order = list(first)
     while behind := [name for name, others in before.items() if order[-1] in others and name not in order]:
         if len(behind) != 1:
-            yield ours[behind[0]].violation("DependsOn", f"makes {', '.join(behind)} at once")
+            yield ours[behind[0]].violation("DependsOn", f"creates {', '.join(behind)} in parallel")
             return
         order += behind
     if len(order) != len(ours):
         yield ours[order[-1]].violation("DependsOn", f"leaves {len(ours) - len(order)} without an order")
     last = [name for name in order if name.startswith(("Names", "Redirects"))]
     if order[-len(last) :] != last or not last[0].startswith("Names"):
-        yield ours[order[-1]].violation("DependsOn", "is made last, must be the names, then their redirects")
+        yield ours[order[-1]].violation("DependsOn", "is created last, must be the DNS records, then their redirects")
     for each in graph.of(KIND):
         function = each.target("ServiceToken")
         if function is None or function.type != "AWS::Lambda::Function":

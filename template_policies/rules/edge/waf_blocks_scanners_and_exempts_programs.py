@@ -6,7 +6,7 @@ from template_policies import Failure, Graph, Violation, policy
 from template_policies.cloudflare import KIND, named
 from template_policies.graph import short
 
-# Exempt from the bots' challenge. Every other rule blocks.
+# Rules that exempt from the bot challenge. Every other rule blocks.
 SPARED = {"programs", "own-checks"}
 
 
@@ -25,9 +25,9 @@ def check(graph: Graph) -> Iterator[Violation]:
         if action != wanted:
             yield where.violation("Document", f"has {name} {short(action)}, must {wanted}")
         if action == "skip":
-            # Past the bots' challenge, and past nothing else.
+            # Skips the bot challenge and nothing else.
             if rule.get("action_parameters") != {"phases": ["http_request_sbfm"]}:
                 yield where.violation("Document", f"has {name}, which skips more than bots")
-            # A skip is an event by default, and events ring the alarm about attacks.
+            # A skip is logged as an event by default, and events trigger the alarm on attacks.
             if rule.get("logging") != {"enabled": False}:
                 yield where.violation("Document", f"logs {name}, must not")

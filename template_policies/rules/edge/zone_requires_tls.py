@@ -30,6 +30,6 @@ def check(graph: Graph) -> Iterator[Violation]:
     if PLANS[graph.environment.cloudflare.plan].super_bot_fight_mode and (
         bots.get("sbfm_definitely_automated") != "managed_challenge" or bots.get("sbfm_verified_bots") != "allow"
     ):
-        yield where.violation("Document", f"treats bots as {short(bots)}, must challenge the certain ones")
+        yield where.violation("Document", f"treats bots as {short(bots)}, must challenge definite bots")
     if values.get("tiered_caching") != "on":
         yield where.violation("Document", "has no tiered caching: each data centre would fetch from S3")

@@ -9,7 +9,7 @@ ONCE = {"singletons/zone", "rules/ddos_l7", "notifications/all"}
 
 
 @policy(
-    reason="Two owners put each other's settings back at every deployment.",
+    reason="Two owners would overwrite each other's settings at every deployment.",
     failure=Failure.CLOUDFLARE_CHANGES,
     reads={KIND: ("Document",)},
 )
@@ -23,4 +23,4 @@ def check(graph: Graph) -> Iterator[Violation]:
         yield found[each][0].violation("Document", f"is {each}, which the zone's owner declares")
     waf = found.get("rules/http_request_firewall_managed")
     if waf is not None and {rule.get("action") for rule in waf[1].get("rules", [])} != {"skip"}:
-        yield waf[0].violation("Document", "does more than except: the zone's owner runs the rulesets")
+        yield waf[0].violation("Document", "does more than exempt: the zone's owner runs the rulesets")

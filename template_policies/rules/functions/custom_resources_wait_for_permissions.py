@@ -8,8 +8,8 @@ from template_policies.policy import EVERYTHING
 
 
 @policy(
-    reason="IAM's answer to a function that starts too early is no: the first deployment of a fresh account rolls "
-    "back.",
+    reason="IAM denies the calls of a function that starts too early: the first deployment of a new account "
+    "rolls back.",
     failure=Failure.REFUSED,
     reads={EVERYTHING: ("DependsOn", "ServiceToken"), "AWS::Lambda::Function": ("Role", "DependsOn"), **IDENTITY},
 )
@@ -23,7 +23,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             continue
         role = function.target("Role")
         if function.stack != each.stack or role is None:
-            continue  # an earlier stack is there as a whole
+            continue  # An earlier stack is complete.
         for needed in policies_of(graph, role):
             # CDK's own singletons are waited for through the function.
             waits = {*each.items("DependsOn"), *function.items("DependsOn")}

@@ -12,7 +12,7 @@ CRASHES = [
     {"stoppedReason": [{"prefix": "Task failed "}]},
 ]
 ROLLED_BACK = {"UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"}
-# What must be among the values at a path of `detail`, by (source, detail-type).
+# Values that a path of `detail` must include, by (source, detail-type).
 WANTED: Mapping[tuple[str, str], Mapping[str, set[str]]] = {
     ("aws.secretsmanager", "Secret Label Updated"): {"labelUpdated": {"AWSCURRENT"}},
     ("aws.backup", "Backup Job State Change"): {"state": {"FAILED", "ABORTED", "EXPIRED"}},
@@ -24,9 +24,9 @@ WANTED: Mapping[tuple[str, str], Mapping[str, set[str]]] = {
     ("aws.s3", "Object Created"): {"bucket.name": set()},
     ("aws.s3", "Object Deleted"): {"bucket.name": set()},
 }
-# Heard by functions that look for themselves whether it concerns them.
+# Events whose functions check themselves whether they are concerned.
 OTHERS = ("aws.guardduty", "aws.amplify")
-# What must name this environment's own, at a path of `detail`.
+# Paths of `detail` that must name this environment's resources.
 OWN = {
     "aws.backup": ("resourceArn", "resourceType"), "aws.rds": ("SourceArn",), "aws.ecs": ("clusterArn",),
     "aws.cloudformation": ("stack-id",), "aws.s3": ("bucket.name",),
@@ -34,8 +34,7 @@ OWN = {
 
 
 @policy(
-    reason="Without its detail a rule hears of every stack, database and bucket of the account; with one too many, "
-    "of none.",
+    reason="Without its filter a rule matches every stack, database and bucket of the account; with a wrong one, none.",
     failure=Failure.UNOBSERVED,
     reads={RULE: ("EventPattern",)},
 )
@@ -49,33 +48,31 @@ def check(graph: Graph) -> Iterator[Violation]:
             for kind in pattern.get("detail-type") or [None]:
                 if (source, kind) not in WANTED:
                     if source not in OTHERS:
-                        yield rule.violation("EventPattern", f"waits for {short(kind)} of {short(source)}")
+                        yield rule.violation("EventPattern", f"matches {short(kind)} of {short(source)}")
                     continue
                 for path, values in WANTED[source, kind].items():
                     found = _at(detail, path)
                     if not found or not values <= {str(each) for each in found if isinstance(each, str)}:
                         yield rule.violation(
-                            "EventPattern", f"waits for {path} {short(found)}, must for {sorted(values)}"
+                            "EventPattern", f"matches {path} {short(found)}, must match {sorted(values)}"
                         )
             for path in OWN.get(str(source), ())[:1]:
                 named = rule.text(_at(detail, path))
                 if "Restore" in str(pattern.get("detail-type")):
-                    continue  # of a restored instance, which has its own name
+                    continue  # Events of a restored instance, which has its own name.
                 if "*" in named or (source == "aws.s3" and _at(detail, path) != [graph.environment.media.bucket]):
                     yield rule.violation("EventPattern", f"is about {named}, must be about this environment's own")
                 if not any(own in named for own in (graph.name, graph.environment.media.bucket, "Fn::", '"Ref"')):
                     yield rule.violation("EventPattern", f"is about {named}, must be about this environment's own")
         statuses = {str(each) for each in _at(detail, "status-details.status")}
         if statuses and not (statuses >= ENDS or statuses >= ROLLED_BACK):
-            yield rule.violation("EventPattern", f"waits for {sorted(statuses)}, must for every end, or every way back")
+            yield rule.violation("EventPattern", f"matches {sorted(statuses)}, must match all ends or all rollbacks")
         if "group" in detail and _at(detail, "group") != [{"prefix": "service:"}]:
             yield rule.violation("EventPattern", "must be about tasks of services")
         if {"$or", "group"} & set(detail) and detail.get("$or") != CRASHES:
-            yield rule.violation("EventPattern", f"waits for {short(detail.get('$or'))}, must for {short(CRASHES)}")
+            yield rule.violation("EventPattern", f"matches {short(detail.get('$or'))}, must match {short(CRASHES)}")
         if "aws.ecs" in (pattern.get("source") or []) and not {"$or", "startedBy", "taskDefinitionArn"} & set(detail):
-            yield rule.violation(
-                "EventPattern", "hears of every task that is stopped, must of those that end by themselves"
-            )
+            yield rule.violation("EventPattern", "matches every stopped task, must match only unexpected ends")
 
 
 def _at(detail: object, path: str) -> list[object]:

@@ -12,9 +12,8 @@ PERMISSION = "AWS::Lambda::Permission"
 
 
 @policy(
-    reason="A disabled schedule, or a function that EventBridge may not call, is silent. Events via CloudTrail "
-    "need a trail that "
-    "logs, and no stack makes one (EventBridge guide).",
+    reason="A disabled schedule, or a function that EventBridge may not call, fails silently. Events via "
+    "CloudTrail need a trail that logs, and no stack creates one (EventBridge guide).",
     failure=Failure.UNOBSERVED,
     reads={
         RULE: ("State", "Targets", "EventPattern", "ScheduleExpression", "EventBusName", "RoleArn"),
@@ -33,14 +32,14 @@ def check(graph: Graph) -> Iterator[Violation]:
         if rule.get("State", "ENABLED") != "ENABLED":
             yield rule.violation("State", f"is {rule.get('State')}, must be ENABLED")
         if (rule.get("ScheduleExpression") is None) is (rule.get("EventPattern") is None):
-            yield rule.violation("EventPattern", "must be there, or a schedule, and not both")
+            yield rule.violation("EventPattern", "or a schedule must be set, and not both")
         pattern = json.dumps(rule.get("EventPattern"))
         if rule.get("EventPattern") is not None:
             if "CloudTrail" in pattern or "eventName" in pattern:
-                yield rule.violation("EventPattern", "waits for CloudTrail, and there is no trail")
+                yield rule.violation("EventPattern", "matches CloudTrail events, and there is no trail")
             for key in ("source", "detail-type"):
                 if not rule.get("EventPattern").get(key):
-                    yield rule.violation("EventPattern", f"has no {key}: it takes everything")
+                    yield rule.violation("EventPattern", f"has no {key}: it matches every event")
         targets = rule.items("Targets")
         if not targets:
             yield rule.violation("Targets", "is empty")
@@ -55,9 +54,9 @@ def _target(
         # EventBridge writes to log groups of one prefix, so they have names.
         groups = {f":log-group:{each.get('LogGroupName')}" for each in graph.of("AWS::Logs::LogGroup")}
         if not rule.text(target.get("Arn")).endswith(tuple(groups)):
-            yield rule.violation("Targets", f"leads to {short(target.get('Arn'))}, must refer to a resource")
+            yield rule.violation("Targets", f"refers to {short(target.get('Arn'))}, must refer to a resource")
     elif to.type == "AWS::Lambda::Function" and (to.where, rule.where) not in may:
-        yield rule.violation("Targets", f"leads to {to.where}, which it may not call")
+        yield rule.violation("Targets", f"refers to {to.where}, which it may not call")
     elif to.type == "AWS::SQS::Queue":
         let_in = [
             each
@@ -68,4 +67,4 @@ def _target(
             and f"{{{rule.where}.Arn}}" in each.conditions.get(("ArnEquals", "aws:SourceArn"), [])
         ]
         if not let_in:
-            yield rule.violation("Targets", f"leads to {to.where}, which does not let it in")
+            yield rule.violation("Targets", f"refers to {to.where}, which does not allow it")

@@ -9,7 +9,7 @@ FUNCTION = "AWS::Lambda::Function"
 _VALUE = re.compile(
     r"\{\{resolve:|AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE|gh[pousr]_\w{20}|xox[abp]-|sk_live_|://[^/\s:@]+:[^/\s@]+@"
 )
-# Names of what holds a value, and not of where one is. A DSN of Sentry only sends (docs/sentry.md).
+# Variables that hold a secret value, rather than its name. A Sentry DSN can only send (docs/sentry.md).
 _NAME = re.compile(r"PASSWORD|PASSWD|API_KEY|ACCESS_KEY|PRIVATE")
 
 

@@ -89,7 +89,7 @@ def _of_service(graph: Graph, own: Owner | None, variables: Mapping[str, Any]) -
     environment = graph.environment
     product = environment.product
     if own is None:
-        # Its stack is about all of them, or about none.
+        # Its stack concerns all instances, or none.
         name = variables.get("SERVICE")
         if name is None:
             return {}

@@ -10,13 +10,13 @@ from template_policies.runtime_source import PACKAGE, module_of, needs_libraries
 FUNCTION = "AWS::Lambda::Function"
 # Called by `infra` only: no other resource refers to them.
 CALLED_BY_HAND = ("database.access", "database.restore")
-# Of the functions that CDK brings.
+# Handlers of CDK's own functions.
 CDKS_OWN = ("__entrypoint__.handler", "index.handler")
 _KEY = re.compile(r"[0-9a-f]{64}\.zip")
 
 
 @policy(
-    reason="It fails at its first call, which for a rotation or a restore comes weeks after the deployment.",
+    reason="Otherwise it fails at its first call, which for a rotation or a restore comes weeks after the deployment.",
     failure=Failure.UNOBSERVED,
     reads={FUNCTION: ("Code", "Environment", "Handler", "Layers", "Runtime")},
 )

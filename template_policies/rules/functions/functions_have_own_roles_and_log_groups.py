@@ -9,7 +9,7 @@ FUNCTION = "AWS::Lambda::Function"
 
 
 @policy(
-    reason="With another one's role it has the wrong permissions; operators look for its log in its own group.",
+    reason="A shared role has the wrong permissions. Operators look for a function's log in its own group.",
     failure=Failure.ROLE_TAKEN_OVER,
     reads={FUNCTION: ("Role", "LoggingConfig", "VpcConfig"), TASK: ("TaskRoleArn", "ExecutionRoleArn")},
 )

@@ -42,7 +42,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             )
         role = each.target("Role")
         if role is None or role.type != "AWS::IAM::Role":
-            yield each.violation("Role", "must refer to a role of its own")
+            yield each.violation("Role", "must refer to its own role")
         if each.text(each.get("Code.S3Bucket")) != bucket:
             yield each.violation("Code", f"comes from {short(each.get('Code'))}, must come from {bucket}")
         yield from each.expect_between("Timeout", 10, 900)
@@ -54,7 +54,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         yield from each.expect("LoggingConfig.LogFormat", "JSON")
         group = each.target("LoggingConfig.LogGroup")
         if group is None or group.type != "AWS::Logs::LogGroup":
-            yield each.violation("LoggingConfig", "must refer to a log group of ours: Lambda's own keeps for ever")
+            yield each.violation("LoggingConfig", "must refer to our log group: Lambda's own keeps logs forever")
         for layer in each.items("Layers"):
             found = graph.target(each.stack, layer)
             if found is None or found.type != LAYER:

@@ -8,7 +8,8 @@ CONFIG = "AWS::Lambda::EventInvokeConfig"
 
 
 @policy(
-    reason="Lambda repeats asynchronous calls for six hours: after an outage hundreds of old looks would be published.",
+    reason="Lambda repeats asynchronous calls for six hours: after an outage it would publish hundreds of "
+    "outdated values.",
     failure=Failure.UNOBSERVED,
     reads={
         CONFIG: ("FunctionName", "MaximumRetryAttempts", "MaximumEventAgeInSeconds", "Qualifier"),
@@ -26,6 +27,6 @@ def check(graph: Graph) -> Iterator[Violation]:
         for function in graph.functions(module):
             config = configured.get(function.where)
             if config is None:
-                yield function.violation(CONFIG, "is missing: old looks are repeated")
-            elif module != "edge_traffic":  # it makes up for what it has missed
+                yield function.violation(CONFIG, "is missing: outdated invocations are repeated")
+            elif module != "edge_traffic":  # It catches up on missed windows.
                 yield from config.expect("MaximumEventAgeInSeconds", 60)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from template_policies import Failure, Graph, Violation, policy
 
 RULE = "AWS::Events::Rule"
-# Minutes between two runs at most, by the module that runs.
+# Most minutes between two runs, by module.
 OFTEN = {
     "checks": 1,
     "redis.monitor": 5,
@@ -25,7 +25,8 @@ UNITS = {"minute": 1, "hour": 60, "day": 1440}
 
 
 @policy(
-    reason="Cloudflare publishes a range some days before it is used; an alarm over a minute needs a look each minute.",
+    reason="Cloudflare publishes a range some days before it is used; an alarm with a period of a minute needs "
+    "data each minute.",
     failure=Failure.UNOBSERVED,
     reads={RULE: ("ScheduleExpression", "Targets"), "AWS::Lambda::Function": ("Handler",)},
 )

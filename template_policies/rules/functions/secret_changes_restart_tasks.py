@@ -34,7 +34,7 @@ def check(graph: Graph) -> Iterator[Violation]:
                     hears.add(function.get("Environment.Variables.SERVICE"))
                     yield from rule.expect("EventPattern", PATTERN)
                 if not function.get("Environment.Variables.SECRETS"):
-                    yield function.violation("Environment.Variables.SECRETS", "is missing: it looks for nothing")
+                    yield function.violation("Environment.Variables.SECRETS", "is missing: it would check nothing")
     if sorted(hears) != sorted(reading):
         stack = min(str(each).partition("/")[0] for each in {*hears} ^ {*reading})
         yield graph.missing(RULE, f"restarts {short(sorted(hears))}, must {short(sorted(reading))}", stack=stack)

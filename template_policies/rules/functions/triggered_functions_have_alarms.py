@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from template_policies import Failure, Graph, Violation, policy
 from template_policies.alarms import ALARM, METRICS, metrics
 
-# Whose silence is an alarm, as it publishes what is bad when it is missing.
+# Modules whose silence raises an alarm: missing data of their metrics is breaching.
 BY_SILENCE = {
     "checks", "redis.monitor", "database.backups", "edge_traffic", "restart_service", "jobs.control",
-    # A drill that it does not conclude has not succeeded, and no success is an alarm.
+    # A drill that it does not conclude is not a success, and a missing success raises an alarm.
     "database.drills",
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ KEY = "AWS::KMS::Key"
 
 
 @policy(
-    reason="A key whose policy forgets the account can be neither changed nor deleted: AWS support has to be asked.",
+    reason="A key whose policy omits the account can be neither changed nor deleted without AWS Support.",
     failure=Failure.DATA_LOST,
     reads={KEY: ("KeyPolicy",)},
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from template_policies import Failure, Graph, Violation, policy
 from template_policies.iam import IDENTITY, statements
-from template_policies.wildcards import LOOKS
+from template_policies.wildcards import READ_ONLY
 
 # Configuration only, and read to find drift.
 _MAY = re.compile(r"(iam|sns):Get\*|s3:GetBucket\*")
@@ -21,7 +21,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         if not each.actions:
             yield each.violation("names no action")
         for action in each.actions:
-            if "*" in action and not LOOKS.fullmatch(action) and not _MAY.fullmatch(action):
+            if "*" in action and not READ_ONLY.fullmatch(action) and not _MAY.fullmatch(action):
                 yield each.violation(f"allows {action}, must name the action")
             if not re.fullmatch(r"[a-z0-9-]+:[A-Za-z*]+", action):
-                yield each.violation(f"allows {action}, which is no action")
+                yield each.violation(f"allows {action}, which is not an IAM action")

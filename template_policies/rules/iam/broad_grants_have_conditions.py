@@ -22,12 +22,12 @@ LIMITS: Mapping[str, tuple[str, str]] = {
     "ecs:StopTask": CLUSTER,
     "iam:PassRole": ("StringEquals", "iam:PassedToService"),
 }
-# Services that get a role of ours.
+# Services that we pass roles to.
 PASSED_TO = {"ecs-tasks.amazonaws.com", "backup.amazonaws.com"}
 
 
 @policy(
-    reason="Without it a function of one environment runs tasks with any role, in any cluster of the account.",
+    reason="Without it, a function of one environment could run tasks with any role, in any cluster of the account.",
     failure=Failure.ROLE_TAKEN_OVER,
     reads=IDENTITY,
 )
@@ -39,7 +39,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             if limit is not None and not found.get(limit):
                 yield each.violation(f"allows {action} without the condition {limit[0]} {limit[1]}")
             for (operator, key), values in found.items():
-                # Restored databases get names of the stack's own.
+                # Names of restored databases begin with the stack's.
                 own = f":db:{graph.environment.product}-{graph.name}-"
                 if any("*" in value and own not in value for value in values):
                     yield each.violation(f"has a wildcard in {operator} {key} for {action}")

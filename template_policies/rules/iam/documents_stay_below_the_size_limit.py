@@ -1,4 +1,4 @@
-"""Policies of roles and users are as short as IAM takes them."""
+"""Policies of roles and users stay below IAM's size limits."""
 
 from collections.abc import Iterator
 

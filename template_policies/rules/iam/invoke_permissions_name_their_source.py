@@ -6,13 +6,13 @@ from template_policies import Failure, Graph, Violation, policy
 from template_policies.graph import short
 
 PERMISSION = "AWS::Lambda::Permission"
-# (service, type of what it calls for); secrets have the account only, as AWS's own examples do.
+# (service, type of its source); for secrets only the account, as in AWS's examples.
 SOURCES = {"events.amazonaws.com": "AWS::Events::Rule", "sns.amazonaws.com": "AWS::SNS::Topic"}
 BY_ACCOUNT = {"secretsmanager.amazonaws.com", "cloudwatch.amazonaws.com", "lambda.alarms.cloudwatch.amazonaws.com"}
 
 
 @policy(
-    reason="Without a source anybody's rule of any account calls the function.",
+    reason="Without a source, a rule of any account could call the function.",
     failure=Failure.EXPOSED,
     reads={PERMISSION: ("Principal", "SourceArn", "SourceAccount", "FunctionName", "Action", "FunctionUrlAuthType"),
            "AWS::Lambda::Url": ()},

@@ -13,7 +13,7 @@ KNOWN = {
 
 
 @policy(
-    reason="AWS widens its policies; AdministratorAccess is one word.",
+    reason="AWS extends its policies, and AdministratorAccess is attached with one word.",
     failure=Failure.ROLE_TAKEN_OVER,
     reads={ROLE: ("ManagedPolicyArns",), "AWS::IAM::User": ("*",), "AWS::IAM::InstanceProfile": ("Roles",),
            "AWS::IAM::Group": (), "AWS::IAM::AccessKey": ()},
@@ -33,7 +33,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield user.violation("AWS::IAM::User", "is a user with keys that last, must be a role")
     for kind in ("AWS::IAM::Group", "AWS::IAM::AccessKey"):
         for each in graph.of(kind):
-            yield each.violation(kind, "keys in a template last, and are in its history")
+            yield each.violation(kind, "a key in a template never expires, and stays in the history")
     for profile in graph.of("AWS::IAM::InstanceProfile"):
         if [each.type for each in profile.targets("Roles")] != [ROLE]:
             yield profile.violation("Roles", "must refer to a role of the template")

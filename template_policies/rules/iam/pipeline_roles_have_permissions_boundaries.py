@@ -6,7 +6,7 @@ from template_policies import Failure, Graph, Violation, policy
 from template_policies.graph import list_of
 from template_policies.iam import ROLE, Statement, statements_of, trust_statements
 
-# Data and power that no pipeline is to have; the deployment itself takes CDK's roles.
+# Data and permissions that no pipeline may have; the deployment assumes CDK's roles.
 NEVER = {
     "secretsmanager:GetSecretValue",
     "kms:Decrypt",
@@ -67,7 +67,7 @@ def check(graph: Graph) -> Iterator[Violation]:
                     one.startswith(f"arn:aws:iam::{graph.environment.aws.account}:role/cdk-hnb659fds-")
                     for one in statement.resources
                 ):
-                    yield statement.violation("lets a pipeline take a role that is not CDK's")
+                    yield statement.violation("lets a pipeline assume a role that is not CDK's")
                 if action == "s3:PutObject" and not all(one.endswith("/_next/static/*") for one in statement.resources):
                     yield statement.violation("lets a pipeline write to more than static files")
                 if action == "lambda:InvokeFunction":

@@ -18,7 +18,7 @@ DOCUMENTS = {
 
 
 @policy(
-    reason="Without it IAM takes a document for one of 2008, in which variables are plain text.",
+    reason="Without it IAM assumes version 2008-10-17, in which variables are plain text.",
     failure=Failure.ROLE_TAKEN_OVER,
     reads={
         **{kind: (path,) for kind, path in DOCUMENTS.items()},
@@ -35,4 +35,4 @@ def check(graph: Graph) -> Iterator[Violation]:
         for inline in role.items("Policies"):
             document = inline.get("PolicyDocument", {})
             if document.get("Version") != "2012-10-17" or not document.get("Statement"):
-                yield role.violation("Policies", f"is {short(document)}, must be of 2012-10-17 and say something")
+                yield role.violation("Policies", f"is {short(document)}, must have version 2012-10-17 and a statement")

@@ -1,4 +1,4 @@
-"""A resource policy allows named services, each for this account or one rule; it only ever denies everybody."""
+"""A resource policy allows only named services, each for this account or one rule; only denials name everyone."""
 
 from collections.abc import Iterator, Mapping
 
@@ -6,7 +6,7 @@ from template_policies import Failure, Graph, Violation, policy
 from template_policies.graph import short
 from template_policies.iam import RESOURCES, Statement, resource_statements
 
-# What each service may do to which resource.
+# Allowed actions of each service, by resource type.
 SERVICES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "AWS::KMS::Key": dict.fromkeys(
         ("events.amazonaws.com", "budgets.amazonaws.com", "cloudwatch.amazonaws.com", "costalerts.amazonaws.com"),
@@ -35,8 +35,8 @@ SOURCES = ("aws:SourceAccount", "aws:SourceOwner", "aws:SourceArn")
 
 
 @policy(
-    reason="A service acts for any account: without the condition, another account's rule publishes to our topics "
-    "(confused deputy).",
+    reason="A service acts for any account: without the condition, another account's rule could publish to our "
+    "topics (confused deputy).",
     failure=Failure.EXPOSED,
     reads={**RESOURCES, "AWS::Logs::ResourcePolicy": ("PolicyDocument",)},
 )
@@ -44,7 +44,7 @@ def check(graph: Graph) -> Iterator[Violation]:
     root = f"arn:aws:iam::{graph.environment.aws.account}:root"
     for each in resource_statements(graph):
         if "NotPrincipal" in each.document or "NotAction" in each.document:
-            yield each.violation("names who is not meant, must name who is")
+            yield each.violation("names excluded principals, must name allowed ones")
         if not each.principals and each.resource.type != "AWS::ECR::Repository":
             yield each.violation("has no principal")
         if not each.allows:
@@ -53,9 +53,9 @@ def check(graph: Graph) -> Iterator[Violation]:
             if kind == "Service":
                 yield from _service(each, who, graph)
             elif kind != "AWS" or not (who == root or who.startswith("{") or _is_elb(each, who)):
-                yield each.violation(f"lets {who} in, must name a service or a role")
+                yield each.violation(f"allows {who}, must name a service or a role")
             elif who == root and each.resource.type not in ("AWS::KMS::Key",):
-                yield each.violation("lets the whole account in")
+                yield each.violation("trusts the whole account")
 
 
 def _is_elb(each: Statement, who: str) -> bool:
@@ -83,7 +83,7 @@ def _service(each: Statement, who: str, graph: Graph) -> Iterator[Violation]:
                 one.startswith(("{", "arn:")) for one in values
             )
         else:
-            # EventBridge may send no account along (tests/publishers.py has the sources).
+            # EventBridge may not send the source account (sources: tests/publishers.py).
             fits = values == [account] and (
                 operator == "StringEquals" or (who, operator) == ("events.amazonaws.com", "StringEqualsIfExists")
             )
@@ -98,4 +98,4 @@ def _service(each: Statement, who: str, graph: Graph) -> Iterator[Violation]:
         ("AWS::Logs::ResourcePolicy", "delivery.logs.amazonaws.com"),
     }
     if not limits and not free:
-        yield each.violation(f"lets {who} in for every account, must have aws:SourceAccount")
+        yield each.violation(f"allows {who} for every account, must have aws:SourceAccount")

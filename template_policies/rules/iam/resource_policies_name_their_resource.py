@@ -15,7 +15,7 @@ OF = {
 
 
 @policy(
-    reason="A statement about another resource has no effect: plain HTTP, or everybody, is allowed after all.",
+    reason="A statement about another resource has no effect: plain HTTP, or anyone, would be allowed after all.",
     failure=Failure.EXPOSED,
     reads={kind: (path, "PolicyDocument") for kind, path in OF.items()},
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from template_policies import Failure, Graph, Resource, Violation, policy
 from template_policies.iam import ROLE, trust_statements
 
-# (type, property with the role, service that takes it)
+# (type, property with the role, service that assumes it)
 USES = (
     ("AWS::Lambda::Function", "Role", "lambda.amazonaws.com"),
     ("AWS::ECS::TaskDefinition", "TaskRoleArn", "ecs-tasks.amazonaws.com"),
@@ -21,7 +21,7 @@ ECS = "ecs.amazonaws.com"
 
 
 @policy(
-    reason="A role that the service cannot take is found when the service first tries, and that may be an incident.",
+    reason="A service assumes its role only when it needs it, which may be during an incident.",
     failure=Failure.REFUSED,
     reads={
         ROLE: ("AssumeRolePolicyDocument",),
@@ -35,7 +35,7 @@ def check(graph: Graph) -> Iterator[Violation]:
 
     def used(by: Resource, path: str, role: Resource | None, service: str) -> Iterator[Violation]:
         if role is None or service not in trusted.get(role.where, set()):
-            yield by.violation(path, f"is {role.where if role else 'no role'}, must be a role that {service} takes")
+            yield by.violation(path, f"is {role.where if role else 'no role'}, must be a role of {service}")
 
     for kind, path, service in USES:
         for each in graph.of(kind):

@@ -33,7 +33,7 @@ SERVICES = {
 
 
 @policy(
-    reason="A wildcard in a subject lets every branch, or every repository of the same beginning, deploy production.",
+    reason="A wildcard in a subject lets every branch, or every repository with the same prefix, deploy production.",
     failure=Failure.ROLE_TAKEN_OVER,
     reads={ROLE: ("AssumeRolePolicyDocument",), "AWS::IAM::OIDCProvider": ("Url", "ClientIdList")},
 )
@@ -48,11 +48,11 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield role.violation("AssumeRolePolicyDocument", "must have one statement")
     for each in statements:
         if not each.allows:
-            yield each.violation("must allow: nothing else is in a trust policy here")
+            yield each.violation("must be Allow: our trust policies have no other statements")
         match each.principals:
             case [("Service", service)]:
                 if service not in SERVICES:
-                    yield each.violation(f"trusts {service}, which runs nothing of ours")
+                    yield each.violation(f"trusts {service}, which we do not use")
                 if each.actions != ["sts:AssumeRole"]:
                     yield each.violation(f"allows {short(each.actions)}, must be sts:AssumeRole")
             case [("Federated", provider_)]:
@@ -67,7 +67,7 @@ def check(graph: Graph) -> Iterator[Violation]:
 
 
 def subjects(graph: Graph) -> set[str]:
-    """`sub` of each token that leads to a role of this environment."""
+    """`sub` of each token that may assume a role of this environment."""
     environment = graph.environment
     delivery = environment.delivery
     pairs = [(delivery.repository, delivery.environment), (delivery.repository, f"{delivery.environment}-drift")]
@@ -95,4 +95,4 @@ def _github(each: Statement, provider: str, graph: Graph) -> Iterator[Violation]
         )
     values = conditions["StringEquals", f"{ISSUER}:sub"]
     if len(values) != 1 or not re.fullmatch(r"repo:[^:*?]+:environment:[^:*?]+", values[0]):
-        yield each.violation(f"takes {short(values)}, must be one repository in one environment")
+        yield each.violation(f"trusts {short(values)}, must be one repository in one environment")

@@ -9,7 +9,7 @@ from template_policies.iam import IDENTITY, statements
 
 
 @policy(
-    reason="A family that is called otherwise is denied when the migration of a release is to start.",
+    reason="With another family, IAM denies the migration when a release starts it.",
     failure=Failure.BAD_MIGRATION,
     reads={TASK: ("Family",), **IDENTITY},
 )
@@ -24,7 +24,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             place = (each.resource.stack, family[1] if family else resource)
             run.add(place)
             if place not in families:
-                yield each.violation(f"runs {resource}, which is no family of its stack")
+                yield each.violation(f"runs {resource}, which is not a family of its stack")
     for place, task in families.items():
         if "Migration" in task.logical_id and place not in run:
             yield task.violation("Family", f"is {place[1]}, which no function may run")

@@ -8,8 +8,7 @@ from template_policies.wildcards import is_wild, may_be_named_by
 
 
 @policy(
-    reason="cdk-nag's acknowledgement is of a resource, not of an action: GetSecretValue, Decrypt and PassRole on "
-    "* passed it.",
+    reason="cdk-nag acknowledges a resource, not an action, and accepted GetSecretValue, Decrypt and PassRole on *.",
     failure=Failure.ROLE_TAKEN_OVER,
     reads=IDENTITY,
 )
@@ -18,7 +17,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         if not each.allows:
             continue
         if "NotAction" in each.document or "NotResource" in each.document:
-            yield each.violation("allows all but what it names, must name what it allows")
+            yield each.violation("allows everything except what it names, must name what it allows")
         if not each.resources:
             yield each.violation("names no resource")
         for resource in each.resources:

@@ -14,8 +14,8 @@ ATTRIBUTES = {
 
 
 @policy(
-    reason="A wrong path makes every task unhealthy; a redirect to a login page is no health; a cut drain is lost "
-    "requests.",
+    reason="A wrong path makes every task unhealthy. A redirect to a login page does not prove health. Without "
+    "draining, requests are lost.",
     failure=Failure.TASK_DIES,
     reads={
         GROUP: (
@@ -43,7 +43,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield from group.expect("HealthCheckPath", own.service.health_path)
             yield from group.expect("Port", own.service.port)
         yield from group.expect("Matcher", {"HttpCode": "200"})
-        # A dead task takes traffic for at most half a minute, and a slow one is not taken for dead.
+        # A dead task gets traffic for at most half a minute, and a slow one does not count as dead.
         yield from group.expect("HealthCheckIntervalSeconds", 10)
         yield from group.expect("HealthCheckTimeoutSeconds", 5)
         yield from group.expect("HealthyThresholdCount", 2)
@@ -65,4 +65,4 @@ def check(graph: Graph) -> Iterator[Violation]:
                 yield group.violation("TargetGroupAttributes", f"has {key} {short(found.get(key))}, must be {value}")
         # Set by a function where a service is sticky (docs/adr/0022).
         if found.get("stickiness.enabled", "false") != "false":
-            yield group.violation("TargetGroupAttributes", "must leave stickiness to the function that sets it")
+            yield group.violation("TargetGroupAttributes", "must not set stickiness: a function sets it")

@@ -10,7 +10,8 @@ GATE = "Custom::HealthPathGate"
 
 
 @policy(
-    reason="Another path holds at once: ECS would replace every task that does not answer it, by others that do not.",
+    reason="Another path takes effect at once: ECS would replace every task that does not answer it with one "
+    "that does not either.",
     failure=Failure.TASK_DIES,
     reads={
         GROUP: ("DependsOn", "HealthCheckPath"),
@@ -23,7 +24,7 @@ def check(graph: Graph) -> Iterator[Violation]:
     for group in graph.of(GROUP):
         own = owner(graph, group)
         if own is None or own.slot is not None:
-            continue  # an old preview would stop every deployment
+            continue  # The image of an old preview would stop every deployment.
         waits = [gates[group.stack, name] for name in group.items("DependsOn") if (group.stack, name) in gates]
         if not any(group.logical_id in each.items("TargetGroups") for each in waits):
             yield group.violation("DependsOn", "must have the gate that names it")
@@ -31,4 +32,4 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield from each.expect("Path", group.get("HealthCheckPath"))
             function = each.target("ServiceToken")
             if function is None or function not in graph.functions("health_path"):
-                yield each.violation("ServiceToken", "must refer to the function that asks")
+                yield each.violation("ServiceToken", "must refer to the function that requests the tasks")

@@ -28,14 +28,14 @@ def check(graph: Graph) -> Iterator[Violation]:
             for key, port in (("ProductionListenerRule", 443), ("TestListenerRule", 8443)):
                 rule = graph.target(service.stack, advanced.get(key))
                 if rule is None or rule.type != RULE:
-                    yield service.violation("LoadBalancers", f"must have a rule of its own as {key}")
+                    yield service.violation("LoadBalancers", f"must have its own rule as {key}")
                 else:
                     blue_green[rule.where] = (groups, port)
     for rule in graph.of(RULE):
         if set(rule.properties) != PROPERTIES:
             yield rule.violation("Actions", f"has {sorted(rule.properties)}, must have {sorted(PROPERTIES)}")
         if rule.where not in blue_green:
-            yield rule.violation("ListenerArn", "is no service's: it is named by none")
+            yield rule.violation("ListenerArn", "is of no service")
             continue
         groups, port = blue_green[rule.where]
         listener = rule.target("ListenerArn")
@@ -45,7 +45,9 @@ def check(graph: Graph) -> Iterator[Violation]:
         forwarded = actions[0].get("ForwardConfig", {}) if len(actions) == 1 else {}
         found = forwarded.get("TargetGroups", [])
         if [each.get("Weight") for each in found] != [100, 0] or set(forwarded) != {"TargetGroups"}:
-            yield rule.violation("Actions", f"is {short(actions)}, must weigh the groups 100 and 0, and say no more")
+            yield rule.violation(
+                "Actions", f"is {short(actions)}, must only forward to the groups with weights 100 and 0"
+            )
         if [graph.target(rule.stack, each.get("TargetGroupArn")) for each in found] != groups or None in groups:
             yield rule.violation("Actions", "must name the service's own group and then its alternate one")
         own = owner(graph, rule)

@@ -8,7 +8,7 @@ LISTENER = "AWS::ElasticLoadBalancingV2::Listener"
 
 
 @policy(
-    reason="Cloudflare's addresses are shared by all of its customers: anybody's zone could lead to our origin.",
+    reason="All customers of Cloudflare share its addresses: another customer's zone could reach our origin.",
     failure=Failure.CLOUDFLARE_CHANGES,
     reads={
         LISTENER: ("Port", "MutualAuthentication"),
@@ -19,7 +19,7 @@ LISTENER = "AWS::ElasticLoadBalancingV2::Listener"
 def check(graph: Graph) -> Iterator[Violation]:
     for each in graph.of(LISTENER):
         if each.get("Port") != 443:
-            # Nothing opens the port of tests: security groups see to that.
+            # Security groups close the test listener's port.
             if each.get("MutualAuthentication") is not None:
                 yield each.violation(
                     "MutualAuthentication", "is for users' listener only: the checks have no certificate"
@@ -34,4 +34,4 @@ def check(graph: Graph) -> Iterator[Violation]:
         elif (
             bucket := store.target("CaCertificatesBundleS3Bucket")
         ) is None or "OriginLockTrust" not in bucket.logical_id:
-            yield store.violation("CaCertificatesBundleS3Bucket", "must refer to the bucket of our own authority")
+            yield store.violation("CaCertificatesBundleS3Bucket", "must refer to the bucket with our CA certificate")

@@ -20,9 +20,7 @@ def check(graph: Graph) -> Iterator[Violation]:
     listeners = graph.of(LISTENER)
     if listeners and sorted(str(each.get("Port")) for each in listeners) != [str(USERS), str(TEST)]:
         for each in listeners:
-            yield each.violation(
-                "Port", f"is {each.get('Port')}: there are to be {USERS} for users and {TEST} for tests"
-            )
+            yield each.violation("Port", f"is {each.get('Port')}: must be {USERS} for users and {TEST} for tests")
     for each in listeners:
         yield from each.expect("Protocol", "HTTPS")
         yield from each.expect("SslPolicy", *POLICIES)

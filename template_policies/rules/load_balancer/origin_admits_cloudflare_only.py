@@ -10,9 +10,9 @@ BALANCER = "AWS::ElasticLoadBalancingV2::LoadBalancer"
 
 
 @policy(
-    reason="Past Cloudflare there is no firewall, no rate limit and no cache. The list is no resource of "
-    "CloudFormation: "
-    "AWS's handler would remove addresses that are not in the template (ec2-prefix-list, UpdateHandler).",
+    reason="Requests that bypass Cloudflare meet no firewall, rate limit or cache. CloudFormation does not own "
+    "the list: AWS's handler would remove addresses that are not in the template (ec2-prefix-list, "
+    "UpdateHandler).",
     failure=Failure.CLOUDFLARE_CHANGES,
     reads={
         **INGRESS,

@@ -8,7 +8,7 @@ STORE = "AWS::ElasticLoadBalancingV2::TrustStore"
 
 
 @policy(
-    reason="Otherwise the listener asks for a certificate that Cloudflare does not have: every request ends in 525.",
+    reason="Otherwise the listener requires a certificate that Cloudflare does not have: every request ends in 525.",
     failure=Failure.CLOUDFLARE_CHANGES,
     reads={STORE: ("DependsOn", "CaCertificatesBundleS3Key"), "Custom::OriginLock": ("Document",)},
 )
@@ -19,4 +19,4 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield store.violation("DependsOn", "must have the Custom::OriginLock of its stack")
         for lock in locks:
             if f'"key":"{store.get("CaCertificatesBundleS3Key")}"' not in lock.text(lock.get("Document")):
-                yield store.violation("CaCertificatesBundleS3Key", "is not the object that the lock writes")
+                yield store.violation("CaCertificatesBundleS3Key", "is not the object that the origin lock writes")

@@ -7,13 +7,13 @@ from template_policies.containers import TASK, main_container, secrets, variable
 from template_policies.security_groups import GROUP, INGRESS, group_of, ingress
 
 DATABASE, REDIS = "AWS::RDS::DBInstance", "AWS::ElastiCache::ReplicationGroup"
-# Tells others the address, and does not connect itself: it runs the migration's task.
+# Passes the address on without connecting: it runs the migration's task.
 OUTSIDE = ("infra_runtime.database.restore.handler", "infra_runtime.release.migrate.handler")
 SERVICE = "NetworkConfiguration.AwsvpcConfiguration.SecurityGroups"
 
 
 @policy(
-    reason="Nothing here runs these groups: a wrong one is a time-out that only an account would show.",
+    reason="No emulator enforces security groups: a wrong one would time out only in an account.",
     failure=Failure.TASK_DIES,
     reads={
         **INGRESS,
@@ -40,7 +40,7 @@ def check(graph: Graph) -> Iterator[Violation]:
 
 
 def _clients(graph: Graph) -> Iterator[tuple[Resource, str, list[Resource]]]:
-    """(what connects, property with its groups, where to)"""
+    """(client, property with its groups, data store)"""
     databases = graph.of(DATABASE)
     for function in graph.of("AWS::Lambda::Function"):
         found = function.get("Environment.Variables", {})

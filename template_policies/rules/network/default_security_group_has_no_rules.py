@@ -18,6 +18,6 @@ def check(graph: Graph) -> Iterator[Violation]:
     }
     for vpc in graph.of("AWS::EC2::VPC"):
         if vpc.where not in closed:
-            yield vpc.violation("DefaultSecurityGroup", "is open, must be emptied by Custom::VpcRestrictDefaultSG")
+            yield vpc.violation("DefaultSecurityGroup", "has rules, must be emptied by Custom::VpcRestrictDefaultSG")
     for each in graph.of("Custom::VpcRestrictDefaultSG"):
         yield from each.expect("Account", graph.environment.aws.account)

@@ -6,7 +6,7 @@ from template_policies import Failure, Graph, Violation, policy
 from template_policies.graph import short
 from template_policies.security_groups import EGRESS, GROUP, egress, group_of, ports
 
-# Who may reach everything: endpoints answer only, and a NAT instance forwards.
+# Groups that may reach everything: endpoints only answer, and a NAT instance forwards.
 _MAY = ("AWS::EC2::VPCEndpoint", "AWS::EC2::Instance")
 CALLERS = {
     "AWS::Lambda::Function": "VpcConfig.SecurityGroupIds",
@@ -16,7 +16,7 @@ _NOWHERE = "255.255.255.255/32"
 
 
 @policy(
-    reason="Every other port is a way for stolen data, and none of what the product needs is behind one.",
+    reason="Stolen data could leave by any other port, and the product needs none.",
     failure=Failure.DISCLOSED,
     reads={
         **EGRESS,
@@ -41,8 +41,8 @@ def check(graph: Graph) -> Iterator[Violation]:
     }
     for group in graph.of(GROUP):
         if not group.get("SecurityGroupEgress") and group.where not in restricted:
-            yield group.violation("SecurityGroupEgress", "is missing: everything is let out")
-    # Both AWS's own services and Sentry are behind it.
+            yield group.violation("SecurityGroupEgress", "is missing: all egress would be allowed")
+    # AWS's services and Sentry use this port.
     lets_out = {
         owner.where
         for resource, path, rule in egress(graph)
@@ -54,7 +54,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         for each in graph.of(kind):
             for group in each.targets(groups):
                 if group.where not in lets_out | free and group.type == GROUP:
-                    yield group.violation("SecurityGroupEgress", f"lets {each.where} reach nothing by HTTPS")
+                    yield group.violation("SecurityGroupEgress", f"does not allow {each.where} HTTPS")
     for resource, path, rule in egress(graph):
         if resource.where in free or "DestinationSecurityGroupId" in rule or rule.get("CidrIp") == _NOWHERE:
             continue

@@ -11,7 +11,7 @@ TASKS = ("tcp", 1024, 65535)
 
 
 @policy(
-    reason="A range of ports, or all protocols, opens what listens there some day.",
+    reason="A range of ports, or all protocols, also admits clients to later listeners.",
     failure=Failure.EXPOSED,
     reads=INGRESS,
 )

@@ -7,7 +7,7 @@ from template_policies.security_groups import EGRESS, GROUP, INGRESS, egress, gr
 
 
 @policy(
-    reason="Groups here let nothing out that is not said: half of a pair is a connection that times out.",
+    reason="Our groups allow no egress by default: without the matching rule, connections time out.",
     failure=Failure.REFUSED,
     reads={**INGRESS, **EGRESS, GROUP: ("SecurityGroupIngress", "SecurityGroupEgress")},
 )
@@ -26,9 +26,9 @@ def check(graph: Graph) -> Iterator[Violation]:
             pair = (there.where, here.where, *ports(properties))
             into.add(pair)
             if pair not in out:
-                yield resource.violation(path, f"lets {there.where} in, which has no egress to {here.where}")
+                yield resource.violation(path, f"names {there.where}, which has no egress to {here.where}")
     for rule in rules["out"]:
         resource, path, properties = rule
         here, there = group_of(rule), graph.target(resource.stack, properties.get("DestinationSecurityGroupId"))
         if here is not None and there is not None and (here.where, there.where, *ports(properties)) not in into:
-            yield resource.violation(path, f"leads to {there.where}, which does not let {here.where} in")
+            yield resource.violation(path, f"names {there.where}, which has no ingress from {here.where}")

@@ -6,7 +6,7 @@ from template_policies import Failure, Graph, Violation, policy
 
 # With 512 MB, Amazon Linux 2023 may kill the package manager that is to install iptables (amazon-linux-2023 #404).
 _TOO_SMALL = (".nano",)
-# It tries again when another package manager runs (aws-cdk #36717), and keeps the rule for the next start.
+# The script retries while another package manager runs (aws-cdk #36717), and keeps the rule for the next start.
 _COMMANDS = ("until yum install", "ip_forward=1", "MASQUERADE", "iptables-save >")
 
 
@@ -45,4 +45,4 @@ def check(graph: Graph) -> Iterator[Violation]:
                 yield template.violation("LaunchTemplateData", "must take AWS's own image")
         for interface in each.items("NetworkInterfaces"):
             if interface.get("AssociatePublicIpAddress") is not True:
-                yield each.violation("NetworkInterfaces", "must have a public address: it is the way out")
+                yield each.violation("NetworkInterfaces", "must have a public address, as it forwards to the internet")

@@ -61,4 +61,4 @@ def check(graph: Graph) -> Iterator[Violation]:
             if [(one.get("IpProtocol"), one.get("FromPort"), one.get("ToPort")) for one in rules] != [
                 ("tcp", 443, 443)
             ]:
-                yield group.violation("SecurityGroupIngress", f"is {short(rules)}, must let the network in on 443")
+                yield group.violation("SecurityGroupIngress", f"is {short(rules)}, must allow the VPC on 443")

@@ -18,10 +18,10 @@ from template_policies.subnets import ISOLATED, PRIVATE, READS, default_routes, 
 def check(graph: Graph) -> Iterator[Violation]:
     tables, by_tier = route_tables(graph), tiers(graph)
     for subnet in graph.of("AWS::EC2::Subnet"):
-        # CDK's tag says which tier is intended, the routes which one it is.
+        # CDK's tag names the intended tier, the routes make the actual one.
         meant = subnet.keyed("Tags").get("aws-cdk:subnet-type")
         if str(meant).lower() != by_tier[subnet.where]:
-            yield subnet.violation("Tags", f"says {meant}, its routes make it {by_tier[subnet.where]}")
+            yield subnet.violation("Tags", f"name the tier {meant}, its routes make it {by_tier[subnet.where]}")
         if by_tier[subnet.where] != PRIVATE:
             continue
         for route in default_routes(graph, tables.get(subnet.where)):
@@ -38,7 +38,7 @@ def check(graph: Graph) -> Iterator[Violation]:
                 zone = at.get("AvailabilityZone") if at is not None else None
                 if zone != subnet.get("AvailabilityZone"):
                     yield route.violation(
-                        "NatGatewayId", f"leads through {zone}, must through {subnet.get('AvailabilityZone')}"
+                        "NatGatewayId", f"routes through {zone}, must route through {subnet.get('AvailabilityZone')}"
                     )
     for subnet in graph.of("AWS::EC2::Subnet"):
         if subnet.where not in tables and by_tier[subnet.where] != ISOLATED:

@@ -14,7 +14,7 @@ PLACES = {
 
 
 @policy(
-    reason="What is in one zone only ends with it.",
+    reason="A resource in only one zone fails with that zone.",
     failure=Failure.ZONE_LOST,
     reads={
         **READS,

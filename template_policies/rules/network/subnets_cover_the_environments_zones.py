@@ -22,7 +22,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         if zone not in wanted:
             yield subnet.violation("AvailabilityZone", f"is {zone}, must be one of {', '.join(wanted)}")
         elif found[by_tier[subnet.where], zone] > 1:
-            yield subnet.violation("AvailabilityZone", f"is {zone}, where there is a {by_tier[subnet.where]} subnet")
+            yield subnet.violation("AvailabilityZone", f"is {zone}, which already has a {by_tier[subnet.where]} subnet")
     for tier in (PUBLIC, PRIVATE, ISOLATED):
         for zone in wanted:
             if not found[tier, zone]:

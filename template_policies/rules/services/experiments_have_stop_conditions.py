@@ -18,7 +18,7 @@ ACTIONS: Mapping[str, Mapping[str, str]] = {
     "aws:network:disrupt-connectivity": {"duration": r"PT\d+M", "scope": "all"},
     "aws:rds:reboot-db-instances": {"forceFailover": "true"},
 }
-"""What each of their parameters looks like."""
+"""Pattern of each parameter."""
 # Names of a target's parameters, by its type.
 PARAMETERS: Mapping[str, set[str]] = {
     "aws:ec2:subnet": set(),
@@ -29,12 +29,13 @@ PARAMETERS: Mapping[str, set[str]] = {
 # FIS takes no more ("Quotas and limitations for AWS FIS").
 MOST = 5
 
-# Of the checks from outside.
+# Alarms of the checks from outside.
 _SEEN = re.compile(r"CheckAlarms\w+Failed")
 
 
 @policy(
-    reason="Without a stop condition it goes on while users are hurt; without a target or an action it shows nothing.",
+    reason="Without a stop condition it continues while users are affected; without a target or an action it "
+    "shows nothing.",
     failure=Failure.UNOBSERVED,
     reads={
         TEMPLATE: ("Actions", "ExperimentOptions", "RoleArn", "StopConditions", "Targets"),
@@ -69,7 +70,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         ):
             yield template.violation("StopConditions", "must each be an alarm of this environment")
         if not stops <= seen or len(stops) != min(len(seen), MOST):
-            yield template.violation("StopConditions", f"are {sorted(stops)}, must be of {sorted(seen)}")
+            yield template.violation("StopConditions", f"are {sorted(stops)}, must be {sorted(seen)}")
         role = template.target("RoleArn")
         if role is None or role.type != ROLE or not template.logical_id.startswith(_plain(role).removesuffix("Role")):
             yield template.violation("RoleArn", "must be the role of this experiment")
@@ -77,7 +78,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield from _trust(graph, role)
         targets, actions = template.get("Targets") or {}, template.get("Actions") or {}
         if not actions:
-            yield template.violation("Actions", "are none")
+            yield template.violation("Actions", "are empty")
         for name, action in actions.items():
             wanted = ACTIONS.get(str(action.get("ActionId")))
             found = action.get("Parameters") or {}
@@ -96,7 +97,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             named = target.get("ResourceArns") or target.get("ResourceTags") or target.get("Parameters")
             many = re.fullmatch(r"ALL|COUNT\(1\)|PERCENT\(34\)", str(target.get("SelectionMode")))
             if not named or many is None or target.get("ResourceType") not in PARAMETERS:
-                yield template.violation("Targets", f"{name} must say of which type, which, and how many")
+                yield template.violation("Targets", f"{name} must have resource type, resources and selection mode")
                 continue
             parameters = target.get("Parameters") or {}
             if set(parameters) != PARAMETERS[target["ResourceType"]]:
@@ -106,23 +107,23 @@ def check(graph: Graph) -> Iterator[Violation]:
                 )
             zone = parameters.get("availabilityZoneIdentifier")
             if zone is not None and zone not in graph.environment.network.availability_zones:
-                yield template.violation("Targets", f"{name} is in {zone}, no zone of this environment")
+                yield template.violation("Targets", f"{name} is in {zone}, which is not a zone of this environment")
             if any("{" not in template.text(each) for each in _references(target)):
-                yield template.violation("Targets", f"{name} must refer to something of this environment")
+                yield template.violation("Targets", f"{name} must refer to a resource of this environment")
         options = template.get("ExperimentOptions") or {}
         if options.get("AccountTargeting") != "single-account":
-            yield template.violation("ExperimentOptions", "must be about this account only")
+            yield template.violation("ExperimentOptions", "must be limited to this account")
         if options.get("EmptyTargetResolutionMode") != "fail":
-            yield template.violation("ExperimentOptions", "must fail where there is nothing to act on")
+            yield template.violation("ExperimentOptions", "must fail if it has no target")
 
 
 def _plain(resource: Resource) -> str:
-    """Without the digest at its end."""
+    """The logical id without CDK's digest at its end."""
     return resource.logical_id[:-8]
 
 
 def _references(target: Mapping[str, Any]) -> list[Any]:
-    """What has to be something of ours: ARNs, and the cluster and service of tasks."""
+    """Values that must refer to our resources: ARNs, and the cluster and service of tasks."""
     parameters = target.get("Parameters") or {}
     return [
         *(target.get("ResourceArns") or ()),
@@ -131,7 +132,7 @@ def _references(target: Mapping[str, Any]) -> list[Any]:
 
 
 def _trust(graph: Graph, role: Resource) -> Iterator[Violation]:
-    """Entered by experiments of this account only (AWS FIS user guide, "Confused deputy")."""
+    """Only experiments of this account may assume the role (AWS FIS user guide, "Confused deputy")."""
     account = graph.environment.aws.account
     for statement in role.items("AssumeRolePolicyDocument.Statement"):
         condition = statement.get("Condition") or {}

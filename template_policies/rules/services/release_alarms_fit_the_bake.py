@@ -10,9 +10,8 @@ SERVICE = "AWS::ECS::Service"
 
 
 @policy(
-    reason="An alarm that fires after the bake rolls nothing back; ECS refuses a deployment whose alarm is "
-    "missing; and "
-    "other resources with a physical name cannot be replaced.",
+    reason="An alarm that fires after the bake rolls nothing back. ECS refuses a deployment whose alarm is missing. "
+    "Other alarms need no physical name, which would prevent their replacement.",
     failure=Failure.BAD_RELEASE,
     reads={
         ALARM: ("AlarmName", "Period", "EvaluationPeriods", "DatapointsToAlarm", "Metrics"),
@@ -35,7 +34,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             alarm = named.get(name)
             if alarm is None:
                 yield service.violation(
-                    "DeploymentConfiguration.Alarms.AlarmNames", f"has {name}, which is no alarm's name"
+                    "DeploymentConfiguration.Alarms.AlarmNames", f"has {name}, which is not the name of an alarm"
                 )
                 continue
             used.add(name)
@@ -46,9 +45,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             seconds = alarm.get("EvaluationPeriods", 0) * period
             bake = service.get("DeploymentConfiguration.BakeTimeInMinutes", 0) * 60
             if not 0 < seconds < bake:
-                yield alarm.violation(
-                    "EvaluationPeriods", f"look at {seconds} s, must be less than the bake of {bake} s"
-                )
+                yield alarm.violation("EvaluationPeriods", f"cover {seconds} s, must be less than the bake of {bake} s")
     for name, alarm in named.items():
         if name not in used:
             yield alarm.violation("AlarmName", "is set, but no service uses the alarm for rollbacks")

@@ -23,7 +23,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         yield from service.expect(f"{CONFIGURATION}.DeploymentCircuitBreaker.Enable", True)
         yield from service.expect(f"{CONFIGURATION}.DeploymentCircuitBreaker.Rollback", True)
         if service.get("DeploymentController") not in (None, {"Type": "ECS"}):
-            yield service.violation("DeploymentController", "must be ECS: only it runs hooks and moves weights")
+            yield service.violation("DeploymentController", "must be ECS: only ECS runs hooks and moves weights")
         own = owner(graph, service)
         if own is None or own.host is None:
             continue
@@ -43,4 +43,4 @@ def check(graph: Graph) -> Iterator[Violation]:
         if role is None or role.type != "AWS::IAM::Role":
             yield service.violation("LoadBalancers", "must refer to the role with which ECS moves weights")
         if (targets[0].get("ContainerName"), targets[0].get("ContainerPort")) != ("app", own.service.port):
-            yield service.violation("LoadBalancers", f"must lead to app on {own.service.port}")
+            yield service.violation("LoadBalancers", f"must forward to app on {own.service.port}")

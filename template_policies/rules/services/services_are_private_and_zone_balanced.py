@@ -37,7 +37,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         # Cost reports use the stack's tags.
         yield from each.expect("PropagateTags", "SERVICE")
         if each.get("PlatformVersion") not in (None, "LATEST"):
-            yield each.violation("PlatformVersion", "must be the latest: AWS patches no other for long")
+            yield each.violation("PlatformVersion", "must be the latest: AWS soon stops patching others")
         cluster = each.target("Cluster")
         if cluster is None or cluster.type != "AWS::ECS::Cluster":
             yield each.violation("Cluster", "must refer to the environment's cluster")
@@ -47,6 +47,6 @@ def check(graph: Graph) -> Iterator[Violation]:
         wanted = "FARGATE_SPOT" if own.service.spot else "FARGATE"
         strategy = each.get("CapacityProviderStrategy")
         if strategy != [{"CapacityProvider": wanted, "Weight": 1}]:
-            yield each.violation("CapacityProviderStrategy", f"is {short(strategy)}, must be {wanted} alone")
+            yield each.violation("CapacityProviderStrategy", f"is {short(strategy)}, must be only {wanted}")
         if own.host is not None:
             yield from each.expect_between("HealthCheckGracePeriodSeconds", 30, 300)

@@ -10,8 +10,8 @@ SERVICE = "AWS::ECS::Service"
 
 
 @policy(
-    reason="ECS starts tasks and calls hooks at the first deployment already: a permission that comes later is a no, "
-    "and the stack rolls back.",
+    reason="ECS starts tasks and calls hooks during the first deployment: before their permissions exist they "
+    "are denied, and the stack rolls back.",
     failure=Failure.REFUSED,
     reads={
         SERVICE: ("DeploymentConfiguration", "DependsOn", "TaskDefinition"),
@@ -32,7 +32,7 @@ def check(graph: Graph) -> Iterator[Violation]:
 def _roles(graph: Graph, service: Resource) -> Iterator[Resource]:
     task = service.target("TaskDefinition")
     tasks = [task] if task is not None else []
-    # A hook runs those that a container's labels name: the migration of the same image.
+    # A hook runs the task definition that a container's label names: the migration of the same image.
     tasks += [
         each
         for one in list(tasks)

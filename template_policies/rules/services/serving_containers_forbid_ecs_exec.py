@@ -9,7 +9,7 @@ SERVICE = "AWS::ECS::Service"
 
 
 @policy(
-    reason="A shell beside users' requests reads their data and its login, and what it changes is in no image.",
+    reason="A shell in a serving container reads users' data and the login, and its changes are in no image.",
     failure=Failure.ROLE_TAKEN_OVER,
     reads={SERVICE: ("EnableExecuteCommand",), **IDENTITY},
 )

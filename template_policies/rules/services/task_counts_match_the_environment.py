@@ -11,7 +11,8 @@ METRICS = {"ECSServiceAverageCPUUtilization": (50, 70), "ECSServiceAverageMemory
 
 
 @policy(
-    reason="Too few do not survive a zone, too many are a bill; a count in the template undoes what scaling decided.",
+    reason="Too few tasks do not survive the loss of a zone, too many are expensive. A count in the template "
+    "overrides autoscaling.",
     failure=Failure.COST_RUNS_AWAY,
     reads={
         "AWS::ECS::Service": ("DesiredCount",),
@@ -38,7 +39,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield service.violation("DesiredCount", "is set, must be left to autoscaling")
         target = targets.get(service.where)
         if target is None:
-            yield service.violation("DesiredCount", "is scaled by nothing: no ScalableTarget refers to the service")
+            yield service.violation("DesiredCount", "is not scaled: no ScalableTarget refers to the service")
             continue
         yield from target.expect("MinCapacity", own.service.min_tasks)
         yield from target.expect("MaxCapacity", own.service.max_tasks)
@@ -46,12 +47,12 @@ def check(graph: Graph) -> Iterator[Violation]:
         yield from target.expect("ServiceNamespace", "ecs")
         for path in ("SuspendedState", "ScheduledActions"):
             if target.get(path) is not None:
-                yield target.violation(path, "is set: nothing else may bound the number of tasks")
+                yield target.violation(path, "is set: only autoscaling may change the number of tasks")
         policies = [each for each in graph.of(POLICY) if each.target("ScalingTargetId") is target]
         yield from _policies(target, policies, by_queue=own.service.queue is not None)
     for each in graph.of(POLICY):
         if each.target("ScalingTargetId") is None:
-            yield each.violation("ScalingTargetId", "must refer to what it scales")
+            yield each.violation("ScalingTargetId", "must refer to the resource that it scales")
 
 
 def _policies(target: Resource, policies: list[Resource], *, by_queue: bool) -> Iterator[Violation]:
@@ -59,13 +60,13 @@ def _policies(target: Resource, policies: list[Resource], *, by_queue: bool) -> 
     for each in policies:
         yield from each.expect("PolicyType", "TargetTrackingScaling")
         if each.get(f"{path}.DisableScaleIn") not in (None, False):
-            yield each.violation(f"{path}.DisableScaleIn", "is on: tasks would only ever be added")
-        # Quick to grow, slow to shrink.
+            yield each.violation(f"{path}.DisableScaleIn", "is on: tasks would never be removed")
+        # Scales out quickly and in slowly.
         yield from each.expect_between(f"{path}.ScaleOutCooldown", 30, 120)
         yield from each.expect_between(f"{path}.ScaleInCooldown", 120, 900)
     if by_queue:
         if len(policies) != 1:
-            yield target.violation("ScalableDimension", "must be scaled by the jobs that wait, and by nothing else")
+            yield target.violation("ScalableDimension", "must be scaled only by waiting jobs")
         return
     found = {each.get(f"{path}.PredefinedMetricSpecification.PredefinedMetricType"): each for each in policies}
     for metric, (least, most) in METRICS.items():

@@ -30,7 +30,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             continue
         runs = main_container(migration)
         if runs.get("Image") != container.get("Image"):
-            yield migration.violation("ContainerDefinitions", "has another image than what it migrates for")
+            yield migration.violation("ContainerDefinitions", "has another image than the service that it migrates for")
         if runs.get("Command") != list(own.service.migrations.command):
             yield migration.violation(
                 "ContainerDefinitions",

@@ -1,4 +1,4 @@
-"""Cloudflare's numbers in CloudWatch: each window once and whole, whatever happens to the runs that carry it."""
+"""Cloudflare's analytics in CloudWatch: each window is published once and completely, whatever happens to a run."""
 
 import random
 from collections import defaultdict
@@ -26,29 +26,29 @@ MINUTE = timedelta(minutes=1)
 Key = tuple[str, frozenset[tuple[str, str]], datetime]
 
 
-class Died(Exception):
-    """A run that was killed in the middle."""
+class Killed(Exception):
+    """Simulates a run that is killed halfway."""
 
 
 @dataclass
 class CloudWatch:
-    """Adds up what it is given twice, as CloudWatch does."""
+    """Adds up values that are published twice, as CloudWatch does."""
 
     points: dict[Key, list[float]] = field(default_factory=lambda: defaultdict(list))
     dies: str | None = None
-    """`before` or `after` the next data are taken."""
+    """`before` or `after`: raises before or after it stores the next data."""
 
     def put_metric_data(self, *, Namespace: str, MetricData: list[dict[str, Any]]) -> None:  # noqa: N803
         assert Namespace == "Infra/Edge"
         assert len(MetricData) <= 1000
         dies, self.dies = self.dies, None
         if dies == "before":
-            raise Died
+            raise Killed
         for each in MetricData:
             dimensions = frozenset((of["Name"], of["Value"]) for of in each["Dimensions"])
             self.points[each["MetricName"], dimensions, each["Timestamp"]].append(each["Value"])
         if dies == "after":
-            raise Died
+            raise Killed
 
     def get_metric_statistics(
         self,
@@ -68,12 +68,12 @@ class CloudWatch:
 
     @property
     def windows(self) -> list[datetime]:
-        """Each as often as it was published."""
+        """Published windows; one that was published twice appears twice."""
         return [at for (name, _, at), found in self.points.items() if name == "Windows" for _ in found]
 
 
 @dataclass
-class Setting:
+class Harness:
     traffic: SampledTraffic
     bridge: Bridge
     cursor: Cursor
@@ -96,21 +96,21 @@ class Setting:
             self.passed += step
 
 
-Spoil = Callable[[httpx.Request], httpx.Response | None]
+Fault = Callable[[httpx.Request], httpx.Response | None]
 
 
-def setting(spoil: Spoil | None = None) -> Setting:
+def new_harness(fault: Fault | None = None) -> Harness:
     traffic = SampledTraffic()
     zone = Zone(SITE, traffic=traffic)
     real = in_process(CloudflareSimulator(World([zone], tokens={TOKEN: "active"})))
 
     def respond(request: httpx.Request) -> httpx.Response:
-        spoiled = spoil(request) if spoil else None
-        if spoiled is not None:
-            return spoiled
+        answer = fault(request) if fault else None
+        if answer is not None:
+            return answer
         return real.request(request.method, request.url, headers=request.headers, content=request.content)
 
-    made = Setting(traffic, None, Cursor(Dynamo(), "table"), CloudWatch())  # type: ignore[arg-type]
+    made = Harness(traffic, None, Cursor(Dynamo(), "table"), CloudWatch())  # type: ignore[arg-type]
 
     def sleep(seconds: float) -> None:
         made.slept.append(seconds)
@@ -132,12 +132,12 @@ def setting(spoil: Spoil | None = None) -> Setting:
 
 
 @pytest.fixture
-def it() -> Iterator[Setting]:
-    yield setting()
+def harness() -> Iterator[Harness]:
+    yield new_harness()
 
 
-def some(count: int, seed: int = 1, *, within: timedelta = timedelta(hours=1)) -> list[SampledRequest]:
-    """From the first minute on."""
+def random_requests(count: int, seed: int = 1, *, within: timedelta = timedelta(hours=1)) -> list[SampledRequest]:
+    """Random requests, beginning at START."""
     rolled = random.Random(seed)
     return [
         SampledRequest(
@@ -159,218 +159,220 @@ def of_users(found: list[SampledRequest], *hosts: str) -> list[SampledRequest]:
 HIT = {"hit", "revalidated", "stale", "updating"}
 
 
-def is_exact(it: Setting, since: datetime = START) -> None:
-    """Every total is what the edge has seen, and no window is there twice, or left out."""
-    assert sorted(it.cloudwatch.windows) == sorted(set(it.cloudwatch.windows))
-    first, last = min(it.cloudwatch.windows), max(it.cloudwatch.windows)
-    assert len(it.cloudwatch.windows) == (last - first) // WINDOW + 1
+def assert_exact(harness: Harness, since: datetime = START) -> None:
+    """Asserts that every total equals the edge's, and that no window is repeated or missing."""
+    assert sorted(harness.cloudwatch.windows) == sorted(set(harness.cloudwatch.windows))
+    first, last = min(harness.cloudwatch.windows), max(harness.cloudwatch.windows)
+    assert len(harness.cloudwatch.windows) == (last - first) // WINDOW + 1
     assert first <= since
-    seen = [each for each in it.traffic.requests if first <= each.at < last + WINDOW]
+    seen = [each for each in harness.traffic.requests if first <= each.at < last + WINDOW]
     for host in (SITE, MEDIA):
         own = of_users(seen, host)
-        assert it.cloudwatch.sum("Requests", Host=host) == len(own)
-        assert it.cloudwatch.sum("EdgeBytes", Host=host) == sum(each.size for each in own)
-        assert it.cloudwatch.sum("CachedRequests", Host=host) == sum(each.cache_status in HIT for each in own)
-        assert it.cloudwatch.sum("ServerErrors", Host=host) == sum(each.status >= 500 for each in own)
+        assert harness.cloudwatch.sum("Requests", Host=host) == len(own)
+        assert harness.cloudwatch.sum("EdgeBytes", Host=host) == sum(each.size for each in own)
+        assert harness.cloudwatch.sum("CachedRequests", Host=host) == sum(each.cache_status in HIT for each in own)
+        assert harness.cloudwatch.sum("ServerErrors", Host=host) == sum(each.status >= 500 for each in own)
         for status in {each.cache_status for each in own}:
             counted = sum(each.cache_status == status for each in own)
-            assert it.cloudwatch.sum("Requests", Host=host, CacheStatus=status) == counted
+            assert harness.cloudwatch.sum("Requests", Host=host, CacheStatus=status) == counted
     served = [each for each in of_users(seen, MEDIA) if each.status in (200, 206)]
-    assert it.cloudwatch.sum("ServedMediaRequests") == len(served)
-    assert it.cloudwatch.sum("ServedMediaBytes") == sum(each.size for each in served)
+    assert harness.cloudwatch.sum("ServedMediaRequests") == len(served)
+    assert harness.cloudwatch.sum("ServedMediaBytes") == sum(each.size for each in served)
 
 
-def test_an_hour_is_published_as_it_was(it: Setting) -> None:
-    it.traffic.requests = some(500)
-    it.run(at=LAG + WINDOW)
-    it.run_every(WINDOW, timedelta(hours=1) + 2 * LAG)
-    is_exact(it)
-    assert len(it.cloudwatch.windows) >= 12
+def test_every_window_of_an_hour_is_published_exactly(harness: Harness) -> None:
+    harness.traffic.requests = random_requests(500)
+    harness.run(at=LAG + WINDOW)
+    harness.run_every(WINDOW, timedelta(hours=1) + 2 * LAG)
+    assert_exact(harness)
+    assert len(harness.cloudwatch.windows) >= 12
 
 
-def test_security_events_are_counted_by_action_and_source(it: Setting) -> None:
+def test_security_events_are_counted_by_action_and_source(harness: Harness) -> None:
     kinds = [("block", "firewallManaged"), ("managed_challenge", "bic"), ("block", "l7ddos"), ("block", "l7ddos")]
-    it.traffic.events = [Event(START + MINUTE, SITE, action, source) for action, source in kinds]
-    it.traffic.events.append(Event(START + MINUTE, "other.example.com", "block", "l7ddos"))
-    it.run(at=LAG + WINDOW)
-    assert it.cloudwatch.sum("SecurityEvents") == 4
-    assert it.cloudwatch.sum("SecurityEvents", Action="block", Source="l7ddos") == 2
-    assert it.cloudwatch.sum("SecurityEvents", Action="managed_challenge", Source="bic") == 1
-    assert it.cloudwatch.sum("DdosEvents") == 2
+    harness.traffic.events = [Event(START + MINUTE, SITE, action, source) for action, source in kinds]
+    harness.traffic.events.append(Event(START + MINUTE, "other.example.com", "block", "l7ddos"))
+    harness.run(at=LAG + WINDOW)
+    assert harness.cloudwatch.sum("SecurityEvents") == 4
+    assert harness.cloudwatch.sum("SecurityEvents", Action="block", Source="l7ddos") == 2
+    assert harness.cloudwatch.sum("SecurityEvents", Action="managed_challenge", Source="bic") == 1
+    assert harness.cloudwatch.sum("DdosEvents") == 2
 
 
-def test_ordinary_requests_that_a_rule_skips_or_logs_are_no_security_events(it: Setting) -> None:
+def test_skipped_and_logged_requests_are_not_security_events(harness: Harness) -> None:
     kinds = ["skip"] * 6000 + ["log", "allow", "challengeSolved", "managedChallengeBypassed"]
-    it.traffic.events = [Event(START + MINUTE, SITE, action, "firewallCustom") for action in kinds]
-    it.traffic.events.append(Event(START + MINUTE, SITE, "jschallenge", "firewallCustom"))
-    it.run(at=LAG + WINDOW)
-    assert it.cloudwatch.sum("SecurityEvents") == 1
-    assert it.cloudwatch.sum("SecurityEvents", Action="skip", Source="firewallCustom") == 6000
+    harness.traffic.events = [Event(START + MINUTE, SITE, action, "firewallCustom") for action in kinds]
+    harness.traffic.events.append(Event(START + MINUTE, SITE, "jschallenge", "firewallCustom"))
+    harness.run(at=LAG + WINDOW)
+    assert harness.cloudwatch.sum("SecurityEvents") == 1
+    assert harness.cloudwatch.sum("SecurityEvents", Action="skip", Source="firewallCustom") == 6000
 
 
-def test_a_window_without_traffic_is_published_as_such(it: Setting) -> None:
-    it.run(at=LAG + WINDOW)
-    assert it.cloudwatch.windows == [START]
-    assert it.cloudwatch.sum("Requests", Host=SITE) == 0
-    assert not any(name.endswith("Percent") for name, _, _ in it.cloudwatch.points), "nothing of nothing is no share"
+def test_a_window_without_traffic_is_published_as_zero(harness: Harness) -> None:
+    harness.run(at=LAG + WINDOW)
+    assert harness.cloudwatch.windows == [START]
+    assert harness.cloudwatch.sum("Requests", Host=SITE) == 0
+    assert not any(name.endswith("Percent") for name, _, _ in harness.cloudwatch.points), (
+        "no percentage without requests"
+    )
 
 
-def test_ratios_are_by_host(it: Setting) -> None:
-    it.traffic.requests = [
+def test_hit_ratios_are_published_by_host(harness: Harness) -> None:
+    harness.traffic.requests = [
         SampledRequest(START, MEDIA, "hit", 300),
         SampledRequest(START, MEDIA, "miss", 100),
         SampledRequest(START, SITE, "dynamic", 50),
     ]
-    it.run(at=LAG + WINDOW)
-    assert it.cloudwatch.sum("RequestHitPercent", Host=MEDIA) == 50
-    assert it.cloudwatch.sum("ByteHitPercent", Host=MEDIA) == 75
-    assert it.cloudwatch.sum("ByteHitPercent", Host=SITE) == 0
+    harness.run(at=LAG + WINDOW)
+    assert harness.cloudwatch.sum("RequestHitPercent", Host=MEDIA) == 50
+    assert harness.cloudwatch.sum("ByteHitPercent", Host=MEDIA) == 75
+    assert harness.cloudwatch.sum("ByteHitPercent", Host=SITE) == 0
 
 
-def test_what_comes_in_late_is_waited_for(it: Setting) -> None:
-    """Up to the lag; nothing is asked for before it has passed."""
+def test_late_data_is_included(harness: Harness) -> None:
+    """Data may be late by up to LAG; no window is requested earlier."""
     late = LAG - timedelta(seconds=1)
-    it.traffic.requests = [SampledRequest(START + WINDOW - timedelta(seconds=1), SITE, late=late)] * 3
-    it.passed = timedelta(0)
-    it.run_every(MINUTE, timedelta(minutes=20))
-    is_exact(it)
-    assert it.cloudwatch.sum("Requests", Host=SITE) == 3
+    harness.traffic.requests = [SampledRequest(START + WINDOW - timedelta(seconds=1), SITE, late=late)] * 3
+    harness.passed = timedelta(0)
+    harness.run_every(MINUTE, timedelta(minutes=20))
+    assert_exact(harness)
+    assert harness.cloudwatch.sum("Requests", Host=SITE) == 3
 
 
-def test_sampled_numbers_are_taken_as_the_estimates_that_they_are(it: Setting) -> None:
-    it.traffic.requests = [
+def test_sampled_numbers_are_not_scaled_a_second_time(harness: Harness) -> None:
+    harness.traffic.requests = [
         SampledRequest(START + each * timedelta(seconds=0.1), SITE, "hit", 10) for each in range(1000)
     ]
-    it.traffic.every = 10
-    it.run(at=LAG + WINDOW)
-    assert it.cloudwatch.sum("Requests", Host=SITE) == 1000, "scaled up by Cloudflare, and not once more"
-    assert it.cloudwatch.sum("EdgeBytes", Host=SITE) == 10_000
-    assert it.cloudwatch.sum("SampleInterval") == 10
+    harness.traffic.every = 10
+    harness.run(at=LAG + WINDOW)
+    assert harness.cloudwatch.sum("Requests", Host=SITE) == 1000, "Cloudflare has scaled them already"
+    assert harness.cloudwatch.sum("EdgeBytes", Host=SITE) == 10_000
+    assert harness.cloudwatch.sum("SampleInterval") == 10
 
 
-def test_a_gap_is_made_up_for(it: Setting) -> None:
-    """Nobody ran for five hours."""
-    it.traffic.requests = some(800, within=timedelta(hours=5))
-    it.run(at=LAG + WINDOW)
-    it.run(at=timedelta(hours=5, minutes=11))
-    is_exact(it)
-    assert len(it.cloudwatch.windows) == 61
+def test_missed_runs_are_caught_up(harness: Harness) -> None:
+    """No run took place for five hours."""
+    harness.traffic.requests = random_requests(800, within=timedelta(hours=5))
+    harness.run(at=LAG + WINDOW)
+    harness.run(at=timedelta(hours=5, minutes=11))
+    assert_exact(harness)
+    assert len(harness.cloudwatch.windows) == 61
 
 
-def test_what_is_too_old_for_the_plan_is_left_out_and_the_rest_is_not(
-    it: Setting, capsys: pytest.CaptureFixture[str]
+def test_windows_beyond_the_plans_retention_are_skipped_and_later_ones_published(
+    harness: Harness, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    it.run(at=LAG + WINDOW)
-    it.traffic.of_requests.oldest = it.traffic.of_events.oldest = timedelta(hours=2)
-    it.traffic.requests = some(300, within=timedelta(hours=10))
-    it.run(at=timedelta(hours=10))
+    harness.run(at=LAG + WINDOW)
+    harness.traffic.of_requests.oldest = harness.traffic.of_events.oldest = timedelta(hours=2)
+    harness.traffic.requests = random_requests(300, within=timedelta(hours=10))
+    harness.run(at=timedelta(hours=10))
     assert "too old" in capsys.readouterr().out
-    recent = [at for at in it.cloudwatch.windows if at > START]
+    recent = [at for at in harness.cloudwatch.windows if at > START]
     assert timedelta(hours=1, minutes=50) <= START + timedelta(hours=10) - min(recent) <= timedelta(hours=2)
     assert len(recent) == len(set(recent)) == (max(recent) - min(recent)) // WINDOW + 1
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_run_that_dies_leaves_no_window_out_and_none_twice(it: Setting, when: str) -> None:
-    it.traffic.requests = some(400)
-    it.run(at=LAG + WINDOW)
-    it.cloudwatch.dies = when
-    it.passed = timedelta(minutes=25)
-    with pytest.raises(Died):
-        it.run()
-    it.passed += MINUTE
-    assert it.run() == 0, "its claim may be of one that is still at work"
-    it.run_every(WINDOW, timedelta(hours=1, minutes=15))
-    is_exact(it)
+def test_a_killed_run_neither_skips_nor_repeats_a_window(harness: Harness, when: str) -> None:
+    harness.traffic.requests = random_requests(400)
+    harness.run(at=LAG + WINDOW)
+    harness.cloudwatch.dies = when
+    harness.passed = timedelta(minutes=25)
+    with pytest.raises(Killed):
+        harness.run()
+    harness.passed += MINUTE
+    assert harness.run() == 0, "the claim may belong to a run that is still working"
+    harness.run_every(WINDOW, timedelta(hours=1, minutes=15))
+    assert_exact(harness)
 
 
-def test_a_second_run_at_the_same_time_publishes_nothing(it: Setting) -> None:
+def test_a_second_run_at_the_same_time_publishes_nothing(harness: Harness) -> None:
     """EventBridge delivers a schedule at least once."""
-    it.traffic.requests = some(400)
-    it.run(at=LAG + WINDOW)
-    it.passed = timedelta(minutes=40)
-    claim = it.cursor.claim
+    harness.traffic.requests = random_requests(400)
+    harness.run(at=LAG + WINDOW)
+    harness.passed = timedelta(minutes=40)
+    claim = harness.cursor.claim
     others: list[int] = []
 
     def claimed(until: datetime, *, now: datetime, dead: datetime | None) -> None:
         claim(until, now=now, dead=dead)
         if not others:
-            others.append(it.run())
+            others.append(harness.run())
 
-    object.__setattr__(it.cursor, "claim", claimed)
-    it.run()
+    object.__setattr__(harness.cursor, "claim", claimed)
+    harness.run()
     assert others == [0]
-    is_exact(it)
+    assert_exact(harness)
 
 
-def test_a_reader_that_is_overtaken_by_another_claim_is_refused(it: Setting) -> None:
-    it.run(at=LAG + WINDOW)
-    it.passed = timedelta(minutes=30)
-    windows = it.bridge.windows
+def test_a_run_overtaken_by_another_publishes_nothing(harness: Harness) -> None:
+    harness.run(at=LAG + WINDOW)
+    harness.passed = timedelta(minutes=30)
+    windows = harness.bridge.windows
     others: list[int] = []
 
     def slow(*given: Any) -> Any:
         if not others:
             others.append(-1)
-            others.append(it.run())
+            others.append(harness.run())
         return windows(*given)
 
-    object.__setattr__(it.bridge, "windows", slow)
-    assert it.run() == 0
+    object.__setattr__(harness.bridge, "windows", slow)
+    assert harness.run() == 0
     assert others[1] > 0
-    is_exact(it)
+    assert_exact(harness)
 
 
-def test_again_and_again_changes_nothing(it: Setting) -> None:
-    it.traffic.requests = some(100)
-    it.run(at=timedelta(minutes=30))
-    before = {key: list(found) for key, found in it.cloudwatch.points.items()}
+def test_repeated_runs_change_nothing(harness: Harness) -> None:
+    harness.traffic.requests = random_requests(100)
+    harness.run(at=timedelta(minutes=30))
+    before = {key: list(found) for key, found in harness.cloudwatch.points.items()}
     for _ in range(5):
-        assert it.run() == 0
-    assert before == it.cloudwatch.points
+        assert harness.run() == 0
+    assert before == harness.cloudwatch.points
 
 
-def test_a_page_that_may_not_be_all_is_asked_for_in_parts(it: Setting) -> None:
-    it.traffic.requests = some(400)
-    it.run(at=LAG + WINDOW)
-    it.traffic.of_requests.page = it.traffic.of_events.page = 60
-    it.run(at=timedelta(hours=1, minutes=11))
-    is_exact(it)
+def test_a_full_page_is_requested_again_in_smaller_ranges(harness: Harness) -> None:
+    harness.traffic.requests = random_requests(400)
+    harness.run(at=LAG + WINDOW)
+    harness.traffic.of_requests.page = harness.traffic.of_events.page = 60
+    harness.run(at=timedelta(hours=1, minutes=11))
+    assert_exact(harness)
 
 
-def test_more_kinds_than_a_page_in_one_window_is_an_error_and_no_lie(it: Setting) -> None:
-    it.traffic.requests = [SampledRequest(START, SITE, "hit", status=200 + each) for each in range(20)]
-    it.traffic.of_requests.page = 10
+def test_more_groups_than_a_page_in_one_window_are_an_error(harness: Harness) -> None:
+    harness.traffic.requests = [SampledRequest(START, SITE, "hit", status=200 + each) for each in range(20)]
+    harness.traffic.of_requests.page = 10
     with pytest.raises(TooManyGroups, match="10 groups"):
-        it.run(at=LAG + WINDOW)
-    assert it.cloudwatch.windows == []
+        harness.run(at=LAG + WINDOW)
+    assert harness.cloudwatch.windows == []
 
 
-def test_a_plan_that_gives_less_time_at_once_is_asked_in_steps(it: Setting) -> None:
-    it.traffic.requests = some(400)
-    it.run(at=LAG + WINDOW)
-    it.traffic.of_requests.longest = it.traffic.of_events.longest = timedelta(minutes=10)
-    it.run(at=timedelta(hours=1, minutes=11))
-    is_exact(it)
+def test_a_plans_longest_query_range_is_respected(harness: Harness) -> None:
+    harness.traffic.requests = random_requests(400)
+    harness.run(at=LAG + WINDOW)
+    harness.traffic.of_requests.longest = harness.traffic.of_events.longest = timedelta(minutes=10)
+    harness.run(at=timedelta(hours=1, minutes=11))
+    assert_exact(harness)
 
 
-def test_a_plan_without_a_dataset_is_published_without(it: Setting) -> None:
-    it.traffic.requests = some(100)
-    it.traffic.events = [Event(START, SITE)]
-    it.traffic.of_events.enabled = False
-    it.run(at=LAG + WINDOW)
-    it.run(at=timedelta(hours=1, minutes=11))
-    is_exact(it)
-    assert it.cloudwatch.sum("SecurityEvents") == 0
+def test_without_security_events_in_the_plan_traffic_is_published(harness: Harness) -> None:
+    harness.traffic.requests = random_requests(100)
+    harness.traffic.events = [Event(START, SITE)]
+    harness.traffic.of_events.enabled = False
+    harness.run(at=LAG + WINDOW)
+    harness.run(at=timedelta(hours=1, minutes=11))
+    assert_exact(harness)
+    assert harness.cloudwatch.sum("SecurityEvents") == 0
 
 
-def test_the_time_of_a_run_is_kept_to(it: Setting) -> None:
-    """What does not fit into one run is the next one's."""
-    it.run(at=LAG + WINDOW)
-    it.passed = timedelta(hours=1)
-    assert it.run(seconds=0) == 0
-    assert it.run() > 0
-    is_exact(it)
+def test_a_run_stops_at_its_deadline(harness: Harness) -> None:
+    """The next run publishes the remaining windows."""
+    harness.run(at=LAG + WINDOW)
+    harness.passed = timedelta(hours=1)
+    assert harness.run(seconds=0) == 0
+    assert harness.run() > 0
+    assert_exact(harness)
 
 
 FAULTS: dict[str, httpx.Response | Exception] = {
@@ -385,11 +387,11 @@ FAULTS: dict[str, httpx.Response | Exception] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("which", [0, 1, 2])
-def test_a_fault_of_the_network_is_nothing_that_is_seen(fault: str, which: int) -> None:
+def test_network_faults_are_retried(fault: str, which: int) -> None:
     """A query changes nothing, so it is retried after any error."""
     asked: list[httpx.Request] = []
 
-    def spoil(request: httpx.Request) -> httpx.Response | None:
+    def broken(request: httpx.Request) -> httpx.Response | None:
         asked.append(request)
         if len(asked) - 1 != which:
             return None
@@ -397,43 +399,43 @@ def test_a_fault_of_the_network_is_nothing_that_is_seen(fault: str, which: int) 
             raise found
         return httpx.Response(found.status_code, content=found.content, headers=found.headers)
 
-    it = setting(spoil)
-    it.traffic.requests = some(200, within=timedelta(minutes=5))
-    it.run(at=LAG + WINDOW)
+    harness = new_harness(broken)
+    harness.traffic.requests = random_requests(200, within=timedelta(minutes=5))
+    harness.run(at=LAG + WINDOW)
     assert len(asked) > which
-    is_exact(it)
-    assert it.slept, "not at once"
+    assert_exact(harness)
+    assert harness.slept, "the retry waits"
 
 
 def test_a_refusal_is_reported_without_the_token() -> None:
-    def spoil(_: httpx.Request) -> httpx.Response:
+    def broken(_: httpx.Request) -> httpx.Response:
         return httpx.Response(403, json={"errors": [{"message": f"not authorized: {TOKEN}"}]})
 
-    it = setting(spoil)
+    harness = new_harness(broken)
     with pytest.raises(Refused, match="not authorized") as refused:
-        it.run(at=LAG + WINDOW)
+        harness.run(at=LAG + WINDOW)
     assert TOKEN not in str(refused.value)
-    assert it.cloudwatch.windows == []
+    assert harness.cloudwatch.windows == []
 
 
-def test_errors_in_the_answer_publish_nothing_and_the_next_run_does() -> None:
+def test_after_a_query_error_the_next_run_catches_up() -> None:
     answers = [httpx.Response(200, json={"data": None, "errors": [{"message": "rate limiter budget depleted"}]})]
-    it = setting(lambda _: answers.pop() if answers else None)
+    harness = new_harness(lambda _: answers.pop() if answers else None)
     with pytest.raises(Refused, match="budget depleted"):
-        it.run(at=LAG + WINDOW)
-    it.traffic.requests = some(50)
-    it.run_every(WINDOW, timedelta(minutes=30))
-    is_exact(it)
+        harness.run(at=LAG + WINDOW)
+    harness.traffic.requests = random_requests(50)
+    harness.run_every(WINDOW, timedelta(minutes=30))
+    assert_exact(harness)
 
 
-def test_cloudflare_that_is_away_is_given_up_in_time() -> None:
-    it = setting(lambda _: httpx.Response(503, text="away"))
+def test_an_unavailable_cloudflare_ends_the_run_in_time() -> None:
+    harness = new_harness(lambda _: httpx.Response(503, text="away"))
     with pytest.raises(Unavailable):
-        it.run(at=LAG + WINDOW)
-    assert it.cloudwatch.windows == []
+        harness.run(at=LAG + WINDOW)
+    assert harness.cloudwatch.windows == []
 
 
-def test_a_zone_that_the_token_may_not_read_is_named(it: Setting) -> None:
-    stranger = Bridge(it.bridge.api, "0" * 32, [SITE])
+def test_a_missing_permission_of_the_token_is_named(harness: Harness) -> None:
+    other_zone = Bridge(harness.bridge.api, "0" * 32, [SITE])
     with pytest.raises(Refused, match="Zone Analytics Read"):
-        stranger.limits()
+        other_zone.limits()

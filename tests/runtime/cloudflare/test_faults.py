@@ -30,7 +30,7 @@ Spoil = Callable[["Line", Http, ApiCall], None]
 
 
 class Line:
-    """The way to Cloudflare. `spoiled` says which request of a kind goes wrong, and how; it may repeat."""
+    """The network to Cloudflare. `spoiled` lists which request of a kind fails, and how; entries may repeat."""
 
     def __init__(self) -> None:
         self.spoiled: list[tuple[str, Spoil]] = []
@@ -65,7 +65,7 @@ class Stage:
     answers: list[bytes]
 
     def ask(self, kind: str, document: dict[str, Any], physical_id: str | None = None) -> Answer:
-        """Delivers one event; exactly one answer comes, small enough, without the token."""
+        """Delivers one event. Asserts that exactly one answer arrives, small enough and without the token."""
         self.answers.clear()
         event = {
             "RequestType": kind, "RequestId": "r", "StackId": "s", "LogicalResourceId": "Thing",
@@ -86,7 +86,7 @@ class Stage:
 
 @contextmanager
 def collecting() -> Iterator[tuple[str, list[bytes]]]:
-    """Where CloudFormation waits for the answer."""
+    """Serves the URL at which CloudFormation waits for the answer."""
     bodies: list[bytes] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -136,7 +136,7 @@ def _status(status: int, text: str = "<html>Bad gateway</html>", **headers: str)
 
 
 def _then(spoil: Spoil) -> Spoil:
-    """Carried out first; only the answer is spoiled."""
+    """The request succeeds; only its answer is broken."""
 
     def committed(line: Line, handler: Http, call: ApiCall) -> None:
         line.carry_out(call)
@@ -154,7 +154,7 @@ _LIMITED = '{"success": false, "errors": [{"code": 971, "message": "Please wait 
 _NO_RESULT = '{"success": true, "errors": [], "messages": [], "result": null}'
 GET, POST = "GET /zones", "POST /zones"
 
-# What goes wrong, at which requests, and how many seconds have to pass at least before the next one.
+# The fault, its requests, and the least number of seconds before the next request.
 SURVIVED: dict[str, tuple[list[tuple[str, Spoil]], float]] = {
     "the connection is cut": ([(GET, _hang_up)], 0.2),
     "silence on a read": ([(GET, _silence)], 0.2),
@@ -184,7 +184,7 @@ SURVIVED: dict[str, tuple[list[tuple[str, Spoil]], float]] = {
 @pytest.mark.parametrize("document", [rules(cache_rule("a"), cache_rule("b")), records(api="x.net", www="y.net"),
                                       policy("a@example.com")], ids=["rules", "records", "notification"])  # fmt: skip
 @pytest.mark.parametrize("fault", SURVIVED)
-def test_a_passing_fault_is_survived(fault: str, document: dict[str, Any], stage: Stage) -> None:
+def test_transient_faults_are_retried(fault: str, document: dict[str, Any], stage: Stage) -> None:
     spoiled, seconds = SURVIVED[fault]
     if document["kind"] == "notifications":
         spoiled = [(where.replace("/zones", "/accounts"), spoil) for where, spoil in spoiled]
@@ -195,7 +195,7 @@ def test_a_passing_fault_is_survived(fault: str, document: dict[str, Any], stage
     assert stage.line.spoiled == [] or "partial" in fault
     assert stage.edge.time.seconds - started >= seconds
     assert stage.edge.foreign() == before
-    # Nothing twice, nothing missing: another deployment of the same finds nothing to do.
+    # Nothing is duplicated or missing: deploying the same again changes nothing.
     assert stage.edge.writes(lambda: stage.ask("Update", document, answer.physical_id)) == []
     done = [call for call in stage.edge.simulator.calls if call.is_write]
     assert len(done) <= len(document.get("rules") or document.get("records") or document["policies"])
@@ -297,7 +297,7 @@ def test_a_delete_when_the_zone_is_gone_or_paused(stage: Stage) -> None:
     assert stage.ask("Delete", rules(), made.physical_id).status == "SUCCESS"
 
 
-def test_a_delete_of_what_was_never_created_touches_nothing(stage: Stage) -> None:
+def test_a_delete_after_a_failed_create_touches_nothing(stage: Stage) -> None:
     assert stage.ask("Delete", rules(cache_rule("a")), "never-created:x").status == "SUCCESS"
     assert stage.edge.simulator.calls == []
 
@@ -315,7 +315,7 @@ def test_another_zone_is_a_replacement(stage: Stage) -> None:
 
 
 def test_the_same_create_delivered_twice_at_the_same_time(stage: Stage, http: httpx.Client) -> None:
-    """Before the first can write, the second has done it all."""
+    """The second request completes before the first can write."""
     twin = new_edge(lambda _: http)
     twin.base_url, twin.time, twin.store = stage.edge.base_url, stage.edge.time, stage.edge.store
 
@@ -339,20 +339,20 @@ def test_too_little_time_is_reported_before_it_runs_out(stage: Stage) -> None:
     assert (answer.status, "no time is left" in answer.reason) == ("FAILED", True)
 
 
-def test_everything_as_strings_as_cloudformation_has_it(stage: Stage) -> None:
+def test_numbers_and_booleans_survive_cloudformations_strings(stage: Stage) -> None:
     """The document is one string, so its numbers and booleans arrive as what they are."""
     stage.ask("Create", rules(cache_rule("a")))
     (rule,) = [each for each in stage.edge.zone.rulesets[CACHE]["rules"] if each["ref"] == "production.a"]
     assert rule["action_parameters"] == {"cache": True, "edge_ttl": {"mode": "override_origin", "default": 2592000}}
 
 
-def test_connection_refused_for_ever(stage: Stage) -> None:
+def test_a_refused_connection_fails_after_its_retries(stage: Stage) -> None:
     stage.edge.base_url = "http://127.0.0.1:9/client/v4"
     answer = stage.ask("Create", rules(cache_rule("a")))
     assert (answer.status, "ConnectError, 8 times" in answer.reason) == ("FAILED", True)
 
 
-def test_the_answer_is_delivered_though_its_receiver_stumbles(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
+def test_delivery_of_the_answer_is_retried(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
     from infra_runtime import custom_resource
 
     monkeypatch.setattr(custom_resource, "_ANSWER_WAITS", (0, 0))
@@ -381,7 +381,7 @@ def test_no_more_than_four_requests_a_second_in_the_long_run(edge: Edge) -> None
 
 
 def test_another_environment_writes_into_the_phase_at_the_same_time(stage: Stage, http: httpx.Client) -> None:
-    """Between our look and our write, staging opens the phase, or adds a rule behind which ours was to stand."""
+    """Between our read and our write, staging creates the phase's ruleset, or adds a rule that ours would follow."""
     staging = new_edge(lambda _: http)
     staging.base_url, staging.time = stage.edge.base_url, stage.edge.time
     phase = "http_ratelimit"
@@ -416,7 +416,7 @@ def test_a_delete_of_objects_that_were_changed_or_deleted_by_hand(stage: Stage) 
 
 
 def test_a_throttled_caller_waits_as_long_as_cloudflare_says(edge: Edge) -> None:
-    """Somebody else uses the same Cloudflare user, and uses it up."""
+    """Another client exhausts the rate limit of the same Cloudflare user."""
     for _ in range(1200):
         edge.simulator.answer(ApiCall("GET", "/zones", {}, None, TOKEN))
     started = edge.time.seconds

@@ -42,7 +42,7 @@ _DEFAULTS = {
 
 
 class Spelling:
-    """Shows each object in another form that means the same."""
+    """Returns each object in an equivalent form."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -84,7 +84,7 @@ class Spelling:
 
 
 class Faulty:
-    """Spoils the requests that a list says, in the way it says, and lets the others pass."""
+    """Breaks the listed requests in the listed way, and passes the others on."""
 
     def __init__(self) -> None:
         self.planned: list[str | None] = []
@@ -153,7 +153,7 @@ documents = st.one_of(
 
 
 class Histories(RuleBasedStateMachine):
-    """CloudFormation, its stack, and a network that cannot be trusted."""
+    """CloudFormation with a stack, behind an unreliable network."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -162,7 +162,7 @@ class Histories(RuleBasedStateMachine):
         self.before = self.edge.foreign()
         self.settings = dict(self.edge.zone.settings)
         self.declared: dict[str, tuple[str, dict[str, Any]]] = {}
-        """What the stack has, by kind and name: physical id and document."""
+        """The stack's resources by kind and name: physical id and document."""
 
     @initialize(seed=st.integers(0, 2**16), lag=st.sampled_from([0.0, 0.0, 5.0, 60.0]))
     def spell(self, seed: int, lag: float) -> None:
@@ -170,12 +170,12 @@ class Histories(RuleBasedStateMachine):
         self.edge.simulator.lag = lag
 
     def _ask(self, kind: str, document: dict[str, Any], physical_id: str | None = None) -> Any:
-        """As CloudFormation would: what cannot be done is said, and whatever was begun is rolled back."""
+        """Sends a request as CloudFormation does: reports a failure, and rolls back what was begun."""
         try:
             return self.edge.ask(kind, document, physical_id)
         except Exception as error:
             assert TOKEN not in str(error)
-            # What was written last may not show yet. CloudFormation is not back before it does.
+            # The last write may not be visible yet. CloudFormation's next request comes later than that.
             self.edge.time.sleep(self.edge.simulator.lag)
             return error
 
@@ -207,13 +207,13 @@ class Histories(RuleBasedStateMachine):
         self.faulty.planned.clear()
         if failed:
             self.edge.ask("Delete", document, physical_id)
-        # Settings that were put back may not show yet: nobody declares them again within the minute.
+        # Restored settings may not be visible yet: no deployment declares them again within a minute.
         self.edge.time.sleep(self.edge.simulator.lag)
 
     @precondition(lambda self: self.declared)
     @rule(data=st.data())
     def meddle(self, data: st.DataObject) -> None:
-        """Somebody changes or deletes something of ours by hand; the next deployment of it puts it right."""
+        """A person changes or deletes one of our objects; its next deployment restores it."""
         key = data.draw(st.sampled_from(sorted(self.declared)))
         zone = self.edge.zone
         mine = [r for s in zone.rulesets.values() for r in s["rules"] if r["ref"].startswith("production.")]

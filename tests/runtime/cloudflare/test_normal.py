@@ -86,7 +86,7 @@ def test_undeclared_fields_are_named_by_their_path_and_empty_ones_are_not() -> N
     assert undeclared(found, found) == []
 
 
-def test_what_is_a_difference_is_not_reported_as_information_too() -> None:
+def test_a_difference_is_not_reported_a_second_time_as_undeclared() -> None:
     found: dict[str, Any] = {"id": "x", "overrides": {"action": "log"}}
     assert not is_as_declared({"id": "x"}, found)
     assert undeclared({"id": "x"}, found) == []

@@ -41,7 +41,7 @@ def ours(edge: Edge, phase: str = CACHE) -> list[str]:
     ]  # fmt: skip
 
 
-def test_rules_come_change_and_go_among_those_of_others(edge: Edge) -> None:
+def test_rules_are_created_updated_and_deleted_among_those_of_others(edge: Edge) -> None:
     before = edge.foreign()
     made = edge.ask("Create", rules(cache_rule("a"), cache_rule("b"), cache_rule("c")))
     assert ours(edge) == ["production.a", "production.b", "production.c"]
@@ -143,7 +143,7 @@ def test_a_name_that_changes_hands_always_has_its_record(edge: Edge) -> None:
     assert edge.writes(lambda: edge.ask("Update", after, made.physical_id)) == []
 
 
-def test_a_validation_record_that_is_there_already_will_do(edge: Edge) -> None:
+def test_an_existing_validation_record_is_reused(edge: Edge) -> None:
     body = {"type": "CNAME", "name": "_x.api.example.com", "content": "_y.acm-validations.aws"}
     dns.create(edge.zone, body | {"proxied": False, "ttl": 1, "comment": "by another environment"})
     wanted = records() | {"records": [{"name": "v", "host": "_x.api.example.com", "type": "CNAME",
@@ -155,7 +155,7 @@ def singletons(**values: Any) -> dict[str, Any]:
     return {"kind": "singletons", "owner": "production", "name": "zone", "zone": "example.com", "values": values}
 
 
-def test_what_a_setting_was_before_comes_back(edge: Edge) -> None:
+def test_a_removed_setting_returns_to_its_former_value(edge: Edge) -> None:
     before = dict(edge.zone.settings)
     made = edge.ask("Create", singletons(ssl="strict", min_tls_version="1.2", tiered_caching="on"))
     assert (edge.zone.settings["ssl"], edge.zone.settings["tiered_caching"]) == ("strict", "on")
@@ -202,7 +202,7 @@ def test_a_list_that_is_written_as_a_whole_keeps_the_entries_of_others(edge: Edg
 
 
 def test_a_list_that_changes_concurrently_is_read_again(edge: Edge) -> None:
-    """Between the two looks before the write, somebody adds an entry."""
+    """Another client adds an entry between the two reads before the write."""
     answer, looks = edge.simulator.answer, []
 
     def meddling(call: Any) -> Any:
@@ -224,7 +224,7 @@ def policy(email: str) -> dict[str, Any]:
     return base | {"policies": [each]}
 
 
-def test_notifications_come_change_and_go(edge: Edge) -> None:
+def test_notifications_are_created_updated_and_deleted(edge: Edge) -> None:
     before = edge.foreign()
     made = edge.ask("Create", policy("a@example.com"))
     assert edge.writes(lambda: edge.ask("Update", policy("a@example.com"), made.physical_id)) == []
@@ -254,7 +254,7 @@ def test_secrets_are_read_at_the_last_moment_and_never_remembered(edge: Edge) ->
     assert edge.zone.rulesets[phase]["rules"] == []
 
 
-def test_nothing_of_ours_replaces_an_entrypoint() -> None:
+def test_replacing_an_entrypoint_would_delete_the_rules_of_others() -> None:
     """The control: what Cloudflare's PUT does to the rules of others."""
     edge = new_edge()
     before = edge.foreign()

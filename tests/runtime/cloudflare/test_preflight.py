@@ -18,7 +18,7 @@ DOCUMENT: dict[str, Any] = {
 
 
 def findings(edge: Edge, **changed: Any) -> str:
-    """What it says; nothing when all is well. It writes nothing either way."""
+    """The preflight's findings; empty if there are none. Asserts that it writes nothing."""
     try:
         edge.ask("Create", DOCUMENT | changed)
     except (PartlyCreated, Refused) as error:
@@ -37,7 +37,7 @@ def test_a_lower_plan_is_named() -> None:
     assert "the zone is on the plan free, cloudflare.plan says pro" in findings(new_edge(plan_name="free"))
 
 
-def test_a_higher_plan_will_do() -> None:
+def test_a_higher_plan_is_accepted() -> None:
     assert findings(new_edge(plan_name="business")) == ""
 
 
@@ -57,7 +57,7 @@ def test_all_problems_are_reported_together(edge: Edge) -> None:
     assert found.count(";") == 3, found
 
 
-def test_a_token_that_is_no_more(edge: Edge) -> None:
+def test_a_revoked_token_is_reported(edge: Edge) -> None:
     edge.world.tokens.clear()
     assert "Invalid API Token" in findings(edge)
 
@@ -78,7 +78,7 @@ def test_caa_records_that_keep_amazon_from_issuing_are_named(edge: Edge) -> None
     assert findings(edge) == ""
 
 
-def test_what_a_token_of_the_account_does_not_reach_is_named(edge: Edge) -> None:
+def test_settings_that_an_account_token_cannot_read_are_named(edge: Edge) -> None:
     edge.world.account_owned.add(TOKEN)
     found = findings(edge)
     assert all(f"{what} cannot be read" in found for what in ("Tiered Cache", "Smart Tiered Cache", "Bot Management"))

@@ -20,7 +20,7 @@ from tests.runtime.conftest import Edge, FakeSecretsManager
 
 
 class Parameters:
-    """Systems Manager, as far as declarations are read from it."""
+    """Systems Manager with the declarations' parameters."""
 
     def __init__(self, edge: Edge) -> None:
         self._values = edge.store.values
@@ -28,7 +28,7 @@ class Parameters:
     def get_paginator(self, _: str) -> "Parameters":
         return self
 
-    def paginate(self, *, Path: str, **_: Any) -> list[dict[str, Any]]:  # noqa: N803  (as boto3 has it)
+    def paginate(self, *, Path: str, **_: Any) -> list[dict[str, Any]]:  # noqa: N803  (boto3's name)
         found = {f"/store/{key}": value for key, value in self._values.items()}
         under = {name: value for name, value in found.items() if name.startswith(Path)}
         return [{"Parameters": [{"Name": name, "Value": json.dumps(value)} for name, value in under.items()]}]
@@ -41,7 +41,7 @@ def lines(edge: Edge) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def deployed(edge: Edge) -> Edge:
-    """A rule, a record and a notification, to each of which somebody has added something."""
+    """A rule, a record and a notification with fields that another person has added."""
     for document in (rules(cache_rule("a")), records(api="alb.example.net"), policy("a@example.com")):
         edge.ask("Create", document)
     assert lines(edge) == []
@@ -75,7 +75,7 @@ def test_a_deployment_leaves_them_alone(deployed: Edge) -> None:
 
 
 class Reads:
-    """A subject that shows what it is given, read by read."""
+    """A subject that returns the given objects, read by read."""
 
     def __init__(self, *reads: list[str]) -> None:
         self._reads = iter(reads)

@@ -30,7 +30,7 @@ def are_untouched(edge: Edge, others: dict[str, Any]) -> bool:
     return (edge.world.scripts["theirs"], edge.zone.routes["r1"]) == (others["script"], others["route"])
 
 
-def test_it_comes_changes_and_goes(edge: Edge, others: dict[str, Any]) -> None:
+def test_a_worker_is_created_updated_and_deleted(edge: Edge, others: dict[str, Any]) -> None:
     made = edge.ask("Create", worker())
     script = edge.world.scripts[NAME]
     assert script["source"] == "export default {}"

@@ -24,7 +24,7 @@ from tests.node_reader import Read, reader
 FUZZED = 100_000
 
 TAKEN = {
-    # The examples of the requirements, in their words.
+    # The examples of the requirements, verbatim.
     "redis://localhost:6379": RedisTarget(form="single", nodes=(Node("localhost", 6379),)),
     "rediss://default:password@host.upstash.io:6380": RedisTarget(
         form="single", nodes=(Node("host.upstash.io", 6380),), tls=True, username="default", password="password"
@@ -219,7 +219,7 @@ def targets(draw: st.DrawFn) -> RedisTarget:
 
 
 @given(targets())
-def test_what_is_composed_is_read_back(target: RedisTarget) -> None:
+def test_a_composed_url_is_parsed_back_unchanged(target: RedisTarget) -> None:
     assert parse(target.url()) == target
 
 
@@ -233,7 +233,7 @@ def test_neither_repr_nor_an_error_contains_a_secret(target: RedisTarget) -> Non
 
 
 def _agree(target: RedisTarget, url: str, ioredis: dict[str, Any]) -> None:
-    """Both clients, asked by themselves, read what we read: where they could differ, we refuse."""
+    """Both clients' own parsers read what ours reads: URLs that they could read differently are refused."""
     (node,) = target.nodes
     ours = (node.host, node.port, target.username or None, target.password, target.database)
     explicit_port = re.search(r":\d+(/|$)", url.rpartition("@")[2]) is not None
@@ -255,7 +255,7 @@ def _agree(target: RedisTarget, url: str, ioredis: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="session")
 def ioredis_reads() -> Iterator[Read]:
-    """How ioredis itself reads a URL; `error` where it does not."""
+    """ioredis's own reading of a URL; `error` if it refuses the URL."""
     with reader("import utils from 'ioredis/built/utils/index.js';\nconst read = utils.parseURL;") as read:
         yield read
 
@@ -276,7 +276,7 @@ _PIECES = [
 
 
 def fuzzed(chance: random.Random, count: int, *more: str) -> Iterator[str]:
-    """Half of them pieces in a row, half of them URLs that were damaged. `more` are further pieces."""
+    """Random inputs: half are concatenated pieces, half are damaged URLs. `more` are further pieces."""
     pieces, valid = [*_PIECES, *more], list(TAKEN)
     for number in range(count):
         if number % 2:
@@ -316,6 +316,6 @@ def test_a_hundred_thousand_inputs_raise_nothing_else_and_leak_nothing(ioredis_r
         if target.form == "single" and not overrides and "?" not in url:
             lowered = re.sub(r"^rediss?", lambda scheme: scheme[0].lower(), url, flags=re.IGNORECASE)
             _agree(target, lowered, ioredis_reads(lowered))
-    # From a fixed list, whatever comes in: nothing of a value is ever in a message.
+    # Messages are from a fixed list, whatever the input: no message contains a part of a value.
     assert len(messages) < 60
     assert taken > FUZZED / 100, "the fuzzer has lost its way"

@@ -24,7 +24,7 @@ def test_a_reference_within_a_text_is_part_of_it(secrets: Secrets) -> None:
     }
 
 
-def test_a_text_whose_secret_is_gone_is_nothing(secrets: Secrets) -> None:
+def test_a_text_whose_secret_is_missing_is_none(secrets: Secrets) -> None:
     node = {"$text": ["x", {"$secret": "gone"}]}
     assert secrets.resolve(node, missing_is_fine=True) is None
     with pytest.raises(FakeSecretsManager.exceptions.ResourceNotFoundException):

@@ -24,7 +24,7 @@ def logged_in(database: Database, mode: str) -> "psycopg.Connection[tuple[object
 
 @pytest.fixture
 def product(database: Database) -> Database:
-    """With a table of its own, and one of its migration tool in another schema."""
+    """A product's database: its table, and its migration tool's in another schema."""
     with database.as_(database.owner) as owner:
         owner.execute("create table visitors (id serial primary key, name text)")
         owner.execute("insert into visitors (name) values ('Ada')")

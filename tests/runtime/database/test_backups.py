@@ -30,11 +30,11 @@ def test_both_ages_are_published() -> None:
     assert ages(rds, "db", now=NOW) == {"RestorePointMinutes": 4, "SnapshotHours": 6}
 
 
-def test_a_snapshot_that_is_being_made_is_none() -> None:
+def test_an_unfinished_snapshot_does_not_count() -> None:
     rds = Rds(NOW, ("creating", None), ("available", NOW - timedelta(hours=40)))
     assert ages(rds, "db", now=NOW)["SnapshotHours"] == 40
 
 
-def test_what_rds_does_not_say_is_left_out() -> None:
-    """And is then no data, which the alarm takes for bad."""
+def test_an_unknown_age_is_not_published() -> None:
+    """The alarm treats missing data as breaching."""
     assert ages(Rds(None), "db", now=NOW) == {}

@@ -125,7 +125,7 @@ def broken(job: Mapping[str, Any], clients: DrillClients) -> DrillOutcome:
 
 
 def published(capsys: pytest.CaptureFixture[str]) -> list[dict[str, float]]:
-    """Metrics of each time that some were."""
+    """Published metrics, one mapping for each publication."""
     found = []
     for line in capsys.readouterr().out.splitlines():
         document = json.loads(line)
@@ -134,7 +134,7 @@ def published(capsys: pytest.CaptureFixture[str]) -> list[dict[str, float]]:
     return found
 
 
-def test_a_good_one_tells_aws_backup_and_publishes_what_it_has_measured(
+def test_a_successful_drill_is_reported_to_aws_backup_and_measured(
     store: Remembered, capsys: pytest.CaptureFixture[str]
 ) -> None:
     backup = by_plan()
@@ -175,7 +175,7 @@ def test_each_failure_is_reported_once(
 
 
 @pytest.mark.parametrize("verify", [good, bad, broken])
-def test_one_on_demand_is_deleted_by_us_whatever_comes_of_it(verify: drills.Verify, store: Remembered) -> None:
+def test_an_on_demand_drill_is_deleted_whatever_its_result(verify: drills.Verify, store: Remembered) -> None:
     backup, rds = Backup(), Rds("database")
     assert start(backup, store, now=NOW) == "job-1"
     (given,) = backup.started
@@ -208,9 +208,7 @@ def test_a_failed_restore_leaves_no_instance_either(store: Remembered) -> None:
     assert rds.instances == set()
 
 
-def test_what_rds_does_not_delete_at_once_is_deleted_at_the_next_look(
-    store: Remembered, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_refused_deletion_is_repeated_at_the_next_run(store: Remembered, capsys: pytest.CaptureFixture[str]) -> None:
     backup = Backup()
     start(backup, store, now=NOW)
     rds = Rds(store[STARTED]["instance"], refuses=True)
@@ -249,7 +247,7 @@ def test_a_restore_that_hangs_is_reported_once_though_rds_refuses_to_delete_it(
 
 
 def test_other_restores_are_left_alone(store: Remembered, capsys: pytest.CaptureFixture[str]) -> None:
-    """Somebody restores the same database in AWS Backup's console."""
+    """A person restores the same database in AWS Backup's console."""
     rds = Rds("awsbackup-restore-test-1")
     assert ended("job-1", DrillClients(Backup(), rds), store, bad) == {}
     assert ended("job-1", DrillClients(Backup(CreatedBy={"RestoreTestingPlanArn": "another"}), rds), store, bad) == {}

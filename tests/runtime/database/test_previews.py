@@ -43,7 +43,7 @@ def source(database: Database) -> Database:
 
 @pytest.fixture
 def copies(source: Database) -> Iterator[Databases]:
-    """The server is shared: nothing of one test is left to the next."""
+    """Cleans the shared server after each test."""
     yield Databases(source.master, source.name, source.variables(source.master))
     with source.server.inside("postgres") as connection:
         for name in ("preview_1", "preview_2", "preview_template", "preview_template_next"):
@@ -84,8 +84,8 @@ def test_its_logins_reach_no_other_database_and_no_other_login_reaches_it(source
             of_slot(source, 1).as_(login)
 
 
-def test_what_is_the_owners_stays_so(source: Database, copies: Databases) -> None:
-    """`reassign owned` hands on databases too, whichever it is run in."""
+def test_objects_of_the_owner_keep_their_owner(source: Database, copies: Databases) -> None:
+    """`reassign owned` also reassigns databases, whichever database it is run in."""
     copies.make(1, PASSWORD)
     with source.as_(source.owner) as connection:
         assert connection.execute("select tableowner from pg_tables where tablename = 'visitors'").fetchone() == (
@@ -95,7 +95,7 @@ def test_what_is_the_owners_stays_so(source: Database, copies: Databases) -> Non
         connection.execute("create schema still_mine")
 
 
-def test_a_slot_begins_anew(source: Database, copies: Databases) -> None:
+def test_a_slot_starts_with_a_fresh_copy(source: Database, copies: Databases) -> None:
     copies.make(1, PASSWORD)
     left = of_slot(source, 1).as_(owner(1))
     left.execute("drop table visitors")
@@ -152,7 +152,7 @@ def test_users_of_the_database_are_disconnected_once_and_reconnect(source: Datab
         over.set()
         for each in users:
             each.join()
-    assert all(cuts), "nobody was there"
+    assert all(cuts), "each client was disconnected"
     assert others == []
     source.as_(source.user).close()
 

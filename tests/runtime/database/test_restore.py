@@ -227,7 +227,7 @@ def test_no_more_than_five_seconds_are_lost_with_the_server(
 
 
 @pytest.mark.parametrize("missing", ["the rest of the log", "a piece of it"])
-def test_missing_log_is_refused_or_seen_by_missing_rows(
+def test_missing_wal_is_refused_or_detected_by_missing_rows(
     missing: str, history: History, restore: Callable[..., Postgres]
 ) -> None:
     archive = history.half
@@ -274,7 +274,7 @@ def test_the_backup_of_another_database_is_seen_by_its_rows(
     assert any("were there at" in each or "is missing" in each for each in found), found
 
 
-def test_an_empty_database_is_seen(history: History) -> None:
+def test_an_empty_database_is_detected(history: History) -> None:
     empty = new(is_backed_up=False).start()
     to = history.last[0] + CLOCK
     try:

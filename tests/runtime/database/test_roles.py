@@ -54,7 +54,7 @@ def test_a_migration_waits_for_no_lock_longer_than_readers_can(database: Databas
             assert owner.execute(f"show {setting}").fetchone() == (value,)
 
 
-def test_what_the_master_made_before_belongs_to_the_owner(databases: Callable[..., Database]) -> None:
+def test_tables_that_the_master_made_before_get_the_owner(databases: Callable[..., Database]) -> None:
     """A product that is taken over, and used one login for everything."""
     database = databases(prepared=False)
     with database.as_(database.master) as master:

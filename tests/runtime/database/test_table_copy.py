@@ -61,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
                 connection.execute(f"set role {OWNER}")
                 connection.execute(SCHEMA)
                 connection.execute(FILL, [ROWS])
-                # Holes, and rows that are not where they were.
+                # Gaps in the ids, and moved rows.
                 connection.execute("delete from orders where id % 7 = 0")
                 connection.execute("update orders set amount = amount + 1 where id % 5 = 0")
             yield made
@@ -77,7 +77,7 @@ def connected(server: Postgres, database: str, login: Login | None = None) -> Co
 
 @pytest.fixture
 def target(server: Postgres) -> Iterator[Connection]:
-    """With what the product's migrations have made there, and the table lost."""
+    """A database with the schema of the product's migrations, without the lost table."""
     with connected(server, "app") as connection:
         connection.execute(f"set role {OWNER}")
         connection.execute("create type public.mood as enum ('glad', 'sad')")
@@ -96,7 +96,7 @@ def copy(server: Postgres, *, seconds: float = 30, name: str = "one") -> CopyPro
 
 
 def digest(server: Postgres, database: str, table: Named, *, seconds: float) -> tuple[int, int, int]:
-    """Rows, digest, and how many calls it took."""
+    """(rows, digest, number of calls) of a copy."""
     rows, total, block, calls = 0, 0, 0, 0
     while block is not None:
         with connected(server, database) as connection:
@@ -165,7 +165,7 @@ def test_many_short_calls_and_one_that_is_killed_copy_each_row_once(
     assert (rows, total) == whole[:2]
 
 
-def test_what_the_other_database_does_not_take_is_named(server: Postgres, target: Connection) -> None:
+def test_parts_of_a_table_that_cannot_be_copied_are_named(server: Postgres, target: Connection) -> None:
     target.execute("drop sequence public.orders_number_seq")
     try:
         (value,) = copy(server).lacking
@@ -209,7 +209,7 @@ def test_nothing_is_overwritten_and_two_copies_are_not_mixed(server: Postgres, t
         ("create unlogged table other (id int)", "public.other is partitioned, unlogged, or no table"),
     ],
 )
-def test_what_has_no_rows_of_its_own_is_refused(made: str, expected: str, server: Postgres) -> None:
+def test_only_plain_tables_are_copied(made: str, expected: str, server: Postgres) -> None:
     with (
         connected(server, "restored") as source,
         connected(server, "app") as target,

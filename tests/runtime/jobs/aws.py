@@ -1,4 +1,4 @@
-"""As much of DynamoDB, ECS and CloudWatch Logs as jobs ask for, in memory, refusing what AWS refuses."""
+"""In-memory DynamoDB, ECS and CloudWatch Logs with the calls that jobs need; they refuse what AWS refuses."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ class Clock:
 class Dynamo:
     """Conditions are `attribute_not_exists(id)` and comparisons of two attributes, joined by OR."""
 
-    class exceptions:  # noqa: N801  (as boto3 has it)
+    class exceptions:  # noqa: N801  (boto3's name)
         class ConditionalCheckFailedException(Exception):
             pass
 
@@ -88,7 +88,7 @@ class Ecs:
         self.image = IMAGE
         self.tasks: dict[str, dict[str, Any]] = {}
         self.answers: list[Any] = []
-        """What the next calls of RunTask answer instead: failures, or an exception."""
+        """Overrides the next answers of RunTask: failures, or an exception."""
         self.knows_new_tasks = True
         self.revision = 1
         """The newest of each family."""
@@ -158,7 +158,7 @@ class Ecs:
         ]}}  # fmt: skip
 
     def end(self, arn: str, code: int | None = 0, **more: Any) -> dict[str, Any]:
-        """The task as ECS's event has it."""
+        """The task in ECS's event."""
         found = {"stoppedReason": "Essential container in task exited", "stopCode": "EssentialContainerExited"}
         task = {**found, **self.tasks[arn], "lastStatus": "STOPPED", "desiredStatus": "STOPPED", **more}
         task["containers"] = [
@@ -170,12 +170,12 @@ class Ecs:
 
 
 class Logs:
-    """Lines by stream. A line is there some looks after it was written."""
+    """Lines by stream. A line appears some reads after it was written."""
 
     def __init__(self) -> None:
         self.lines: dict[tuple[str, str], list[str]] = {}
         self.late = self.absent = 0
-        """For so many looks, a stream is there without lines, or is not there at all."""
+        """Number of reads for which a stream has no lines yet, or does not exist yet."""
 
     def get_log_events(self, *, limit: int, **stream: Any) -> dict[str, Any]:
         key = stream["logGroupName"], stream["logStreamName"]

@@ -45,7 +45,7 @@ class World:
         self.control.tend()
 
     def end(self, code: int | None = 0, **more: Any) -> None:
-        """The task that lives ends, and ECS's event arrives."""
+        """Ends the running task, and delivers ECS's event."""
         (arn,) = self.ecs.alive
         self.control.stopped(self.ecs.end(arn, code, **more))
 
@@ -261,7 +261,7 @@ def test_a_run_has_failed_after_its_last_retry(capsys: pytest.CaptureFixture[str
 
 
 def test_a_job_is_claimed_between_a_failure_and_its_retry() -> None:
-    """A schedule that comes at any moment of it does not slip in."""
+    """A schedule that fires at any moment in between starts no run."""
     asked: list[Any] = []
     is_ending = False
 
@@ -406,7 +406,7 @@ def test_a_start_that_is_never_answered_fails_before_ecs_forgets_its_token(capsy
     assert world.runs.current("clean") is None
 
 
-# -- what an event does not tell
+# -- lost and late events
 
 
 def test_a_lost_event_is_made_up_for_within_a_minute() -> None:
@@ -429,7 +429,7 @@ def test_the_event_and_the_clock_end_a_run_once(capsys: pytest.CaptureFixture[st
     assert metrics(capsys, "JobFailed") == [1]
 
 
-def test_what_was_recorded_first_counts_if_the_invocation_then_died(
+def test_the_recorded_outcome_counts_even_if_the_invocation_then_dies(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World(job(retries=1))
@@ -441,7 +441,7 @@ def test_what_was_recorded_first_counts_if_the_invocation_then_died(
     with monkeypatch.context() as patch, pytest.raises(Interleaved.Died):
         patch.setattr(world.dynamo, "delete_item", dies)
         world.end(0)
-    world.ecs.knows_new_tasks = False  # long ago, so that ECS has forgotten it
+    world.ecs.knows_new_tasks = False  # Long ago, so that ECS no longer lists it.
     world.tend(hours=2)
     assert [(each.outcome, each.reason) for each in world.ended()] == [("succeeded", None)]
     assert world.runs.current("clean") is None and world.ecs.alive == []
@@ -551,7 +551,7 @@ def test_a_schedule_that_became_shorter_makes_no_job_overdue_at_once(capsys: pyt
 
 
 def test_a_run_of_a_job_that_is_removed_is_stopped_and_recorded(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its role and log group are deleted, and nobody enforces its time limit any more."""
+    """Its role and log group are deleted, and its time limit is no longer enforced."""
     world = World(job(retries=3), job("mail", definition="mail"))
     world.ask()
     world.ask("mail")
@@ -563,7 +563,7 @@ def test_a_run_of_a_job_that_is_removed_is_stopped_and_recorded(capsys: pytest.C
     assert (ended.outcome, ended.attempt, ended.task) == ("failed", 1, clean)
     assert ended.reason == "stopped: its job is no longer deployed"
     assert world.runs.current("clean") is None, "or it could not run when it comes back"
-    assert metrics(capsys, "JobFailed") == [], "nobody is to be woken"
+    assert metrics(capsys, "JobFailed") == [], "no alarm may fire"
     world.control.stopped(world.ecs.end(clean, 143))
     assert world.ended() == [ended]
 
@@ -657,12 +657,12 @@ class Interleaved:
     """Threads that take turns: one call of AWS each time, in the order that `draw` decides. Some die at a call."""
 
     class Died(BaseException):
-        """As an invocation that Lambda ends: no `except` of ours sees it."""
+        """Simulates an invocation that Lambda kills: no `except` of ours sees it."""
 
     def __init__(self, draw: Callable[[int], int]) -> None:
         self._draw, self._turns = draw, threading.Condition()
         self._waiting: dict[str, bool] = {}
-        """By name of the thread."""
+        """Whether each thread waits, by its name."""
         self._alive = 0
 
     def before(self) -> None:

@@ -39,7 +39,7 @@ class Stacks:
         self.refuses: set[str] = set()
         self.events: list[dict[str, Any]] = []
         self.meanwhile: Callable[[], object] = lambda: None
-        """Happens after an update was asked for, and before it begins."""
+        """Runs between the request for an update and its start."""
 
     def get_paginator(self, name: str) -> "Stacks":
         assert name == "describe_stack_events"
@@ -79,7 +79,7 @@ class Stacks:
 
 
 class Lambda:
-    """Runs what is asked for in its own time: what nobody waits for, when a test says so."""
+    """Runs synchronous invocations at once, and asynchronous ones when a test says so."""
 
     def __init__(self) -> None:
         self.databases: list[tuple[str, int]] = []
@@ -163,7 +163,7 @@ def ask(control: PreviewControl, action: str, name: str = "x", **more: Any) -> M
 def start(
     control: PreviewControl, aws: Aws, name: str = "x", image: str = IMAGE, service: str = "api"
 ) -> Mapping[str, Any]:
-    """Asked for, and as far as the stack's update."""
+    """Starts a preview, up to the stack's update."""
     answer = ask(control, "start", name, service=service, image=image)
     while aws.functions.later:
         control.asked(aws.functions.later.pop(0))
@@ -229,7 +229,7 @@ def test_pushed_again_it_keeps_its_slot_and_its_data_and_lasts_longer(control: P
 
 
 def test_the_same_image_again_runs_on(control: PreviewControl, aws: Aws) -> None:
-    """A workflow that is run once more."""
+    """For example if a workflow is run again."""
     start(control, aws)
     aws.stacks.end("slot1")
     start(control, aws)
@@ -251,7 +251,9 @@ def test_when_all_are_taken_it_says_by_whom(control: PreviewControl) -> None:
     assert ask(control, "take", "y")["preview"]["slot"] == 2
 
 
-def test_two_at_once_for_the_last_slot(control: PreviewControl, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_of_two_concurrent_callers_gets_the_last_slot(
+    control: PreviewControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second sees a slot as free that the first has taken meanwhile."""
     ask(control, "take", "x")
     ask(control, "take", "y")
@@ -284,7 +286,7 @@ def test_while_one_push_is_deployed_the_next_has_to_wait(control: PreviewControl
     ("service", "image"),
     [("web", IMAGE), ("api", "evil.example.com/api@sha256:" + "a" * 64), ("api", f"{REPOSITORY}:latest")],
 )
-def test_what_is_none_of_ours_takes_no_slot(service: str, image: str, control: PreviewControl) -> None:
+def test_an_unknown_service_or_image_takes_no_slot(service: str, image: str, control: PreviewControl) -> None:
     assert ask(control, "start", service=service, image=image)["problems"]
     assert control.leases.all() == []
 
@@ -323,7 +325,7 @@ def test_a_refusal_by_cloudformation_is_returned(control: PreviewControl, aws: A
 
 
 def test_the_clock_takes_a_slot_back_with_all_that_was_in_it(control: PreviewControl, aws: Aws) -> None:
-    """Nobody ever says that the pull request was closed."""
+    """No workflow ever reports that the pull request was closed."""
     start(control, aws)
     aws.stacks.end("slot1")
     control.asked({"source": "aws.events"})
@@ -342,7 +344,7 @@ def test_the_clock_takes_a_slot_back_with_all_that_was_in_it(control: PreviewCon
     assert ask(control, "take", "z")["preview"]["slot"] == 1
 
 
-def test_it_also_ends_in_the_middle_of_a_deployment(control: PreviewControl, aws: Aws) -> None:
+def test_a_preview_can_be_ended_during_its_deployment(control: PreviewControl, aws: Aws) -> None:
     start(control, aws)
     assert ask(control, "end")["preview"]["state"] == "ending"
     assert aws.stacks.values["slot1"]["Count"] == "1", "CloudFormation takes no second update"
@@ -353,7 +355,7 @@ def test_it_also_ends_in_the_middle_of_a_deployment(control: PreviewControl, aws
     assert (aws.stacks.values["slot1"], control.leases.all()) == (REST, [])
 
 
-def test_it_also_ends_while_its_database_is_made(control: PreviewControl, aws: Aws) -> None:
+def test_a_preview_can_be_ended_while_its_database_is_created(control: PreviewControl, aws: Aws) -> None:
     ask(control, "start", service="api", image=IMAGE)
     ask(control, "end")
     for event in aws.functions.later:

@@ -13,7 +13,7 @@ PASSWORD = "s3cret-of-the-tests"
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """Standalone, with a password."""
+    """A standalone server with a password."""
     one = Server(tmp_path / "server", password=PASSWORD)
     with running(one):
         yield one
@@ -33,7 +33,7 @@ def six_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]
 
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
-    """Trusted by every client of this process."""
+    """A CA that every client of this process trusts."""
     found = Authority()
     monkeypatch.setenv("SSL_CERT_FILE", str(found.write(tmp_path / "trusted.pem")))
     return found

@@ -40,7 +40,7 @@ def documents(capsys: pytest.CaptureFixture[str]) -> Documents:
 
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Nobody waits; how long they would have is noted, and passes on the clock."""
+    """Replaces sleeping: records the seconds and advances the clock."""
     found: list[float] = []
     real = time.monotonic
     monkeypatch.setattr(time, "sleep", found.append)
@@ -71,9 +71,7 @@ def test_the_operators_question_is_answered_and_not_measured(
     assert documents() == []
 
 
-def test_what_is_in_redis_is_counted_by_prefix(
-    server: Server, url: Callable[[str], None], documents: Documents
-) -> None:
+def test_keys_in_redis_are_counted_by_prefix(server: Server, url: Callable[[str], None], documents: Documents) -> None:
     client = server.client()
     for prefix, count, seconds in (("ratelimit:", 7, 60), ("csrf:", 3, 86400), ("session:", 2, 60), ("stray", 4, None)):
         for number in range(count):
@@ -94,7 +92,7 @@ def test_what_is_in_redis_is_counted_by_prefix(
     }
     assert found["MemoryUsedBytes"] > 500_000
     assert 0 < found["ConnectionsPercent"] < 1
-    # No limit, no share of it.
+    # Without a limit there is no percentage.
     assert "MemoryUsedPercent" not in found
     client.config_set("maxmemory", "100mb")
     monitor.handler({"inventory": True}, None)
@@ -126,9 +124,7 @@ def test_a_cluster_is_counted_whole(six_nodes: list[Server], url: Callable[[str]
     assert found["KeysRatelimit"] == 1 + 2 + 3
 
 
-def test_no_inventory_is_better_than_half_of_one(
-    server: Server, url: Callable[[str], None], documents: Documents
-) -> None:
+def test_a_failed_inventory_publishes_nothing(server: Server, url: Callable[[str], None], documents: Documents) -> None:
     server.kill()
     url(of(server))
     assert monitor.handler({"inventory": True}, None) is None
@@ -140,13 +136,13 @@ def test_no_inventory_is_better_than_half_of_one(
     [
         (200, {"connected": True, "latencyMs": 1}, 0, None),
         (503, {"connected": False, "error": "x"}, 1, Reason.SERVICE_DISCONNECTED),
-        # No answer of the contract says nothing about Redis.
+        # An answer outside of the contract says nothing about Redis.
         (404, {"error": "not released yet"}, 0, None),
         (502, ["<html>"], 0, None),
         (200, {"connected": "yes"}, 0, None),
     ],
 )
-def test_what_the_service_says_counts(
+def test_the_services_own_report_counts(
     *,
     status: int,
     body: Any,
@@ -177,7 +173,7 @@ def verify(kind: Any = "Create", *, seconds: float = 60) -> str:
 
 @pytest.fixture
 def deployable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As if a server without TLS were one with it: that TLS is asked for has a test of its own."""
+    """Accepts a server without TLS; another test checks that TLS is required."""
     monkeypatch.setattr(monitor, "require_deployable", lambda target: None)
     yield
 
@@ -216,6 +212,6 @@ def test_the_gate_does_not_try_what_must_not_be_deployed(
     assert slept == []
 
 
-def test_what_goes_is_not_asked(url: Callable[[str], None]) -> None:
+def test_a_deletion_does_not_check_the_service(url: Callable[[str], None]) -> None:
     url("https://h")
     assert verify("Delete") == "redis/main"

@@ -26,7 +26,7 @@ _MOST_SECONDS = ROUND_SECONDS + 2
 
 @dataclass
 class Round:
-    """What one round has put into the log, as CloudWatch reads it."""
+    """The metrics that one round has logged, as CloudWatch reads them."""
 
     metrics: dict[str, float]
     report: dict[str, Any]
@@ -37,7 +37,7 @@ Look = Callable[[str], Round]
 
 
 class Manager:
-    """Secrets Manager, as far as the probe asks it."""
+    """Secrets Manager with the probe's secret."""
 
     def __init__(self) -> None:
         self.url: str | None = None
@@ -86,7 +86,7 @@ def _is(found: Round, reason: Reason, *, connected: bool = False) -> None:
     assert found.report["connected"] is connected
     assert found.metrics["Unusable"] == 1
     assert found.metrics["ConnectionFailure"] == int(not connected)
-    # Where nobody could ask there is no data point, rather than a second alarm about the same outage.
+    # Without a connection there is no data point, rather than a second alarm about the same outage.
     assert found.metrics.get("WriteOk") == (0 if connected else None)
     assert found.metrics["ErrorRatePercent"] > 0
 
@@ -164,7 +164,7 @@ def test_not_redis_at_all(look: Look) -> None:
         _is(look(f"redis://127.0.0.1:{port}"), Reason.NOT_REDIS)
 
 
-def test_a_listener_that_says_nothing(look: Look) -> None:
+def test_a_listener_that_never_answers_is_reported(look: Look) -> None:
     with proxy.silent() as port:
         _is(look(f"redis://127.0.0.1:{port}"), Reason.SILENT)
 
@@ -279,7 +279,7 @@ def test_slow_commands_of_others_are_latency_and_no_failure(server: Server, look
     assert found.metrics["PingMilliseconds"] > 100
 
 
-def test_no_connection_is_left(server: Server, look: Look) -> None:
+def test_too_many_clients_is_a_reason(server: Server, look: Look) -> None:
     server.client().config_set("maxclients", 1)
     with server.client() as first:
         first.ping()
@@ -390,7 +390,7 @@ def test_sentinels_that_are_well_fail_over_and_go(three_sentinels: Sentinels, lo
     three_sentinels.sentinels[0].kill()
     found = look(url)
     assert (found.report["level"], found.report["reason"]) == ("ok", None)
-    assert found.metrics["ErrorRatePercent"] > 0, "a Sentinel is missing, and nobody could know"
+    assert found.metrics["ErrorRatePercent"] > 0, "the missing Sentinel is noticed"
     three_sentinels.sentinels[0].start()
     time.sleep(2)  # until the others count it again
     three_sentinels.primary.kill()
@@ -420,7 +420,7 @@ def test_a_cluster_that_is_well_and_loses_a_primary(six_nodes: list[Server], loo
     _is_well(_until_well(look, whole, 7))
 
 
-def test_a_cluster_url_to_a_server_that_is_none(server: Server, look: Look) -> None:
+def test_a_cluster_url_of_a_single_server_is_reported(server: Server, look: Look) -> None:
     _is(look(f"{url_of(server)}?cluster=true"), Reason.NOT_A_CLUSTER)
 
 
@@ -432,7 +432,7 @@ def test_every_node_of_a_list_is_tried(six_nodes: list[Server], look: Look) -> N
 
 
 def test_a_ping_alone_would_have_missed_the_fault(server: Server) -> None:
-    """The control of what is written above: the faults that only a write finds."""
+    """The positive control of the write: faults that only a write detects."""
     client = server.client()
     client.config_set("maxmemory-policy", "noeviction")
     client.config_set("maxmemory", "1mb")

@@ -24,7 +24,7 @@ def waiting(url: str, *keys: str) -> int | None:
 
 
 def test_jobs_wait_in_lists_and_in_sorted_sets(server: Server) -> None:
-    """As BullMQ keeps them: those with a priority apart (its queue-keys.js)."""
+    """BullMQ keeps jobs with a priority in a separate sorted set (its queue-keys.js)."""
     client = server.client()
     client.lpush(WAIT, *range(7))
     client.zadd(PRIORITIZED, {"a": 1, "b": 2})
@@ -33,7 +33,7 @@ def test_jobs_wait_in_lists_and_in_sorted_sets(server: Server) -> None:
     assert waiting(of(server), "bull:none:wait") == 0, "an empty list is no key"
 
 
-def test_what_a_job_holds_need_not_be_text(server: Server) -> None:
+def test_jobs_may_hold_binary_data(server: Server) -> None:
     server.client().lpush(WAIT, b"\x80\x04\x95 a pickle of Celery's")
     assert waiting(of(server), WAIT) == 1
 
@@ -94,8 +94,8 @@ ADD, TAKE, NOTHING = ("LPUSH", WAIT, "job"), ("RPOP", WAIT), ()
 TAKE_AND_ADD = f"redis.call('RPOP', '{WAIT}'); redis.call('LPUSH', '{WAIT}', 'c')"
 HISTORIES: dict[str, tuple[list[tuple[str, ...]], list[float]]] = {
     "nothing waits": ([NOTHING] * 3, [0, 0, 0]),
-    "nobody takes the job": ([ADD, NOTHING, NOTHING, NOTHING], [0, 1, 2, 3]),
-    "more come and nobody takes any": ([("LPUSH", WAIT, each) for each in "abcd"], [0, 1, 2, 3]),
+    "no worker takes the job": ([ADD, NOTHING, NOTHING, NOTHING], [0, 1, 2, 3]),
+    "more jobs come and none is taken": ([("LPUSH", WAIT, each) for each in "abcd"], [0, 1, 2, 3]),
     "it becomes less": ([("LPUSH", WAIT, *"abcd"), NOTHING, TAKE, TAKE, NOTHING], [0, 1, 0, 0, 1]),
     "one is taken while another comes": (
         [("LPUSH", WAIT, *"ab"), ("EVAL", TAKE_AND_ADD, "0"), NOTHING],
@@ -115,7 +115,7 @@ def test_a_queue_is_stuck_while_nothing_leaves_it(
 
 
 def watched(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The probe looks at the server once, and at the queue of a worker."""
+    """Runs the probe once, with the queue of a worker."""
     manager = SimpleNamespace(get_secret_value=lambda **_: {"SecretString": of(server)})
     monkeypatch.setattr(monitor, "client", lambda service, *, seconds: manager)
     for name, value in {"URL_SECRET": "url", "ENVIRONMENT": "test", "INSTANCE": "jobs"}.items():
@@ -145,7 +145,7 @@ def test_the_probe_publishes_it_by_the_workers_service(
 def test_a_redis_that_is_away_says_nothing_about_queues(
     server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No data rather than an empty queue: tasks would be taken away."""
+    """It publishes no data: an empty queue would remove tasks."""
     server.kill()
     watched(server, monkeypatch)
     (only,) = capsys.readouterr().out.splitlines()

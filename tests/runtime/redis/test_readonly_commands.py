@@ -24,7 +24,7 @@ def of(server: Server) -> str:
     ],
     ids=" ".join,
 )
-def test_what_reads_is_answered(words: list[str], server: Server) -> None:
+def test_read_only_commands_are_answered(words: list[str], server: Server) -> None:
     answer = readonly_commands.ask(parse(f"redis://:{PASSWORD}@{of(server)}"), words)
     assert set(answer) == {of(server)}
     assert not str(answer[of(server)]).startswith("no reply")
@@ -37,7 +37,7 @@ def test_what_reads_is_answered(words: list[str], server: Server) -> None:
      ["slowlog", "reset"], ["memory", "purge"], ["infor"], ["sentinel", "failover", "mymaster"], [""], ["client"]],
     ids=" ".join,
 )  # fmt: skip
-def test_what_may_change_something_is_refused_before_anybody_is_asked(words: list[str]) -> None:
+def test_commands_that_may_change_data_are_refused_before_a_connection(words: list[str]) -> None:
     with pytest.raises(readonly_commands.NotAllowed, match="what only reads"):
         readonly_commands.ask(parse("redis://nowhere.invalid"), words)
 

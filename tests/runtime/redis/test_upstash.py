@@ -45,7 +45,7 @@ class FakeManager:
 
 @dataclass
 class World:
-    """Time passes only when somebody waits."""
+    """A world whose time advances only by waiting."""
 
     simulator: UpstashSimulator
     url: str
@@ -53,7 +53,7 @@ class World:
     store: InMemoryStateStore = field(default_factory=InMemoryStateStore)
     seconds: float = 1_800_000_000.0
     spoil: Spoil | None = None
-    """Given each answer before it is sent; True when it has spoiled it."""
+    """Called with each answer before it is sent; True if it has broken the answer."""
 
     def _sleep(self, seconds: float) -> None:
         self.seconds += seconds
@@ -114,7 +114,7 @@ def test_a_queue_evicts_nothing_and_a_cache_that_becomes_one_stops(world: World)
     assert world.ours[0]["eviction"] is False
 
 
-def test_a_database_comes_changes_and_goes(world: World) -> None:
+def test_a_database_is_created_updated_and_deleted(world: World) -> None:
     identity = world.asks("Create", read_regions=["us-east-1"])
     assert identity == f"upstash/{NAME}"
     (database,) = world.ours
@@ -197,7 +197,7 @@ def test_a_database_that_never_gets_active_is_reported_in_time(world: World) -> 
     assert world.ours == []
 
 
-def test_what_was_deleted_by_hand_is_made_anew(world: World) -> None:
+def test_a_database_deleted_by_hand_is_created_again(world: World) -> None:
     identity = world.asks("Create")
     world.simulator.databases.pop(world.ours[0]["database_id"])
     first = world.manager.value
@@ -232,7 +232,7 @@ def test_an_outage_of_upstash_is_reported_and_retried(world: World) -> None:
         world.asks("Delete", f"upstash/{NAME}")
 
 
-def test_what_tasks_could_not_reach_is_refused(world: World) -> None:
+def test_a_database_on_a_port_closed_to_tasks_is_refused(world: World) -> None:
     world.simulator.start = lambda name, password: ("db.upstash.example", 30_000)
     with pytest.raises(PartlyCreated, match="listens on port 30000"):
         world.asks("Create")
@@ -324,7 +324,7 @@ def vendor(world: World, *words: str) -> None:
 
 
 def test_every_request_of_ours_is_one_that_the_vendors_command_line_makes(world: World) -> None:
-    """Method, path and the keys of the body; and the simulator answers the vendor's program to its satisfaction."""
+    """Compares method, path and keys of the body, and runs the vendor's program against the simulator."""
     vendor(world, "redis", "list")
     vendor(world, "redis", "create", "--name", "x", "--region", "eu-central-1", "--read-regions", "us-east-1")
     (identity,) = [key for key, each in world.simulator.databases.items() if each["database_name"] == "x"]

@@ -1,4 +1,4 @@
-"""As much of ECS, CloudFormation and DynamoDB as a release asks for, in memory, refusing what AWS refuses."""
+"""In-memory ECS, CloudFormation and DynamoDB with the calls that a release needs; they refuse what AWS refuses."""
 
 import base64
 import json
@@ -39,7 +39,7 @@ class Manifests:
 
 
 class Dynamo:
-    class exceptions:  # noqa: N801  (as boto3 has it)
+    class exceptions:  # noqa: N801  (boto3's name)
         class ConditionalCheckFailedException(Exception):
             pass
 

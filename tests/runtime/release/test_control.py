@@ -84,7 +84,7 @@ def aws() -> Aws:
 
 @pytest.fixture
 def problems(monkeypatch: pytest.MonkeyPatch) -> list[ReleaseProblem]:
-    """What the preflight of a release finds; of that there are tests of its own, in a deployed account."""
+    """Findings of a release's preflight, which has its own tests in a deployed account."""
     found: list[ReleaseProblem] = []
     monkeypatch.setattr(
         ReleasePreflight, "problems", lambda self, image, kind: list(found) if kind == "release" else []
@@ -127,7 +127,7 @@ def succeeded(control: ReleaseControl, aws: Aws, identity: str, *, breaks: tuple
 
 
 def sorted_by_time(control: ReleaseControl, identity: str) -> str:
-    """Its new id. Ids sort by time; these tests are quicker than a second."""
+    """Runs a release and returns its id. Ids sort by time, but these tests take less than a second."""
     dynamo = control.ledger.dynamodb
     item = dynamo.items.pop(("api", identity))
     named = f"r{len(dynamo.items):08}-{identity[-6:]}"
@@ -168,7 +168,7 @@ def test_an_image_is_kept_from_the_moment_it_is_released(control: ReleaseControl
     assert len(aws.ecr.tags[digest]) == 2
 
 
-def test_looking_changes_nothing(control: ReleaseControl, aws: Aws) -> None:
+def test_check_changes_nothing(control: ReleaseControl, aws: Aws) -> None:
     assert control.asked({"action": "check", "image": IMAGE}) == {"problems": []}
     assert (aws.ssm.value, aws.cloudformation.updates, control.ledger.releases("api")) == (OLD, [], [])
 
@@ -179,7 +179,7 @@ def test_an_obstacle_stops_a_release(control: ReleaseControl, aws: Aws, problems
     assert (aws.ssm.value, control.ledger.releases("api")) == (OLD, [])
 
 
-def test_what_cloudformation_refuses_leaves_everything_as_it_was(control: ReleaseControl, aws: Aws) -> None:
+def test_a_refused_stack_update_changes_nothing(control: ReleaseControl, aws: Aws) -> None:
     aws.cloudformation.refuses = "No updates are to be performed."
     assert "No updates" in message_of(start(control))
     assert aws.ssm.value == OLD
@@ -197,7 +197,7 @@ def test_what_cloudformation_refuses_leaves_everything_as_it_was(control: Releas
         ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", ("running", IMAGE)),
     ],
 )
-def test_how_it_ends_is_written_down_once(
+def test_the_outcome_is_recorded_once(
     status: str, outcome_and_image: tuple[str, str], loses_tokens: bool, control: ReleaseControl, aws: Aws
 ) -> None:
     start(control)
@@ -238,7 +238,7 @@ def test_updates_of_others_end_no_release(control: ReleaseControl, aws: Aws) -> 
     identity = start(control)["id"]
     assert control.settle() is None
     control.expect({"status-details": {"status": "UPDATE_COMPLETE"}, "client-request-token": "cdk-deploy-1"})
-    # Its own end was missed, and somebody has deployed since.
+    # Its own end was missed, and another deployment has run since.
     cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
     cloudformation.happens("UPDATE_IN_PROGRESS", "cdk-deploy-2")
     cloudformation.happens("UPDATE_COMPLETE", "cdk-deploy-2")
@@ -246,7 +246,7 @@ def test_updates_of_others_end_no_release(control: ReleaseControl, aws: Aws) -> 
     assert (newest(control).id, newest(control).outcome) == (identity, "failed")
 
 
-def test_what_cloudformation_never_began_has_failed(control: ReleaseControl, aws: Aws) -> None:
+def test_a_release_whose_stack_update_never_began_has_failed(control: ReleaseControl, aws: Aws) -> None:
     """The function ended between the ledger and the update."""
     now = datetime.now(UTC)
     for began, outcome in ((now - timedelta(minutes=2), "running"), (now - timedelta(minutes=20), "failed")):
@@ -261,7 +261,7 @@ def test_what_cloudformation_never_began_has_failed(control: ReleaseControl, aws
     assert newest(control).reason == "CloudFormation never began it"
 
 
-def test_two_at_once_are_one(control: ReleaseControl, aws: Aws) -> None:
+def test_a_second_concurrent_release_is_refused(control: ReleaseControl, aws: Aws) -> None:
     start(control)
     assert "by somebody is under way" in message_of(start(control, who="somebody else"))
     assert len(aws.cloudformation.updates) == 1
@@ -270,7 +270,7 @@ def test_two_at_once_are_one(control: ReleaseControl, aws: Aws) -> None:
 def test_two_at_the_same_moment_do_not_share_the_parameter(
     control: ReleaseControl, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither has seen the other before both were in the ledger."""
+    """Each sees the other only after both are in the ledger."""
     first = start(control)["id"]
     monkeypatch.setattr(ReleaseControl, "_busy", lambda self: [])
     assert f"{first} by somebody is under way" in message_of(start(control, OLDER, who="somebody else"))
@@ -286,10 +286,10 @@ def test_postgresqls_own_words_are_in_the_reason_of_a_failed_migration(control: 
     found = {"exit": 1, "reason": "the command ended with 1", "invalid": ["public.once"]}
     control.ledger.note("api", "migration", found)
     aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
-    aws.postgres = ['2026-11-26 12:00:00 UTC:10.0.0.1(1):app_owner_a@app:[7]:ERROR:  relation "nobody" does not exist']
+    aws.postgres = ['2026-11-26 12:00:00 UTC:10.0.0.1(1):app_owner_a@app:[7]:ERROR:  relation "missing" does not exist']
     control.settle()
     assert newest(control).reason == (
-        'migration: the command ended with 1; PostgreSQL: relation "nobody" does not exist;'
+        'migration: the command ended with 1; PostgreSQL: relation "missing" does not exist;'
         " INVALID index: drop index concurrently public.once;"
     )
 
@@ -346,7 +346,7 @@ def test_a_new_image_of_the_same_commit_or_a_later_one_is_released(
     assert start(control, OLDER, run=run)["problems"] == []
 
 
-def test_what_ran_before_comes_back_by_a_rollback_only(control: ReleaseControl, aws: Aws) -> None:
+def test_an_earlier_image_returns_only_by_a_rollback(control: ReleaseControl, aws: Aws) -> None:
     first = released(control, aws, OLD, run=RUN.format(10))
     released(control, aws, IMAGE, run=RUN.format(11))
     for run in (RUN.format(10), None):
@@ -396,7 +396,7 @@ def test_a_malformed_run_is_refused(run: object, control: ReleaseControl) -> Non
 # -- back
 
 
-def test_back_is_what_succeeded_before_and_nothing_else(
+def test_a_rollback_returns_to_the_last_successful_release_only(
     control: ReleaseControl, aws: Aws, problems: list[ReleaseProblem]
 ) -> None:
     for image in (OLDER, OLD, IMAGE):
@@ -409,7 +409,7 @@ def test_back_is_what_succeeded_before_and_nothing_else(
     assert (entry.kind, entry.image, entry.previous, entry.who) == ("rollback", OLD, IMAGE, "operator")
 
 
-def test_an_image_that_never_succeeded_is_no_way_back(control: ReleaseControl, aws: Aws) -> None:
+def test_a_rollback_skips_images_that_never_succeeded(control: ReleaseControl, aws: Aws) -> None:
     first = released(control, aws, OLD)
     released(control, aws, IMAGE)
     failed = start(control, OLDER)["id"]
@@ -442,7 +442,7 @@ STAGES = (
 @pytest.mark.parametrize(("stage", "status"), [
     (None, "PENDING"), (None, "IN_PROGRESS"), *((stage, "IN_PROGRESS") for stage in STAGES)
 ])  # fmt: skip
-def test_at_each_stage_of_a_release_back_is_its_end(
+def test_a_rollback_stops_a_release_at_each_of_its_stages(
     stage: str | None, status: str, control: ReleaseControl, aws: Aws
 ) -> None:
     """ECS stops whatever is PENDING or IN_PROGRESS (its developer guide, "Stopping Amazon ECS service deployments")."""
@@ -474,7 +474,7 @@ def test_a_migration_that_cannot_be_stopped_does_not_block_a_rollback(control: R
     assert (answer["path"], answer["migration_stopped"]) == ("stopped", False)
 
 
-def test_what_a_stopped_migration_has_broken_is_unknown_until_a_release_compares(
+def test_after_a_stopped_migration_schema_breakage_is_unknown_until_the_next_release(
     control: ReleaseControl, aws: Aws
 ) -> None:
     first = released(control, aws, OLDER)
@@ -495,7 +495,9 @@ def test_what_a_stopped_migration_has_broken_is_unknown_until_a_release_compares
 
 
 @pytest.mark.parametrize("status", ["STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"])
-def test_what_goes_back_already_goes_on_doing_so(status: str, control: ReleaseControl, aws: Aws) -> None:
+def test_a_rollback_of_a_release_that_is_rolling_back_leaves_it_alone(
+    status: str, control: ReleaseControl, aws: Aws
+) -> None:
     identity = start(control)["id"]
     aws.deploys("BAKE_TIME", status)
     assert rollback(control) == {"problems": [], "path": "going back", "id": identity}
@@ -505,7 +507,7 @@ def test_what_goes_back_already_goes_on_doing_so(status: str, control: ReleaseCo
     assert (aws.stopped, newest(control).stopped) == ([], None)
 
 
-def test_asked_twice_it_does_not_go_back_to_what_it_came_from(control: ReleaseControl, aws: Aws) -> None:
+def test_a_repeated_rollback_does_not_return_to_the_bad_version(control: ReleaseControl, aws: Aws) -> None:
     released(control, aws, OLD)
     released(control, aws, IMAGE)
     identity = rollback(control)["id"]
@@ -526,7 +528,7 @@ def test_a_release_that_ecs_has_not_begun_is_stopped_by_its_hooks(control: Relea
     assert rollback(control, note="the wrong one")["path"] == "stopped"
 
 
-def test_what_ecs_has_ended_and_cloudformation_has_not_is_waited_for(control: ReleaseControl, aws: Aws) -> None:
+def test_a_rollback_waits_for_cloudformation_after_ecs_has_finished(control: ReleaseControl, aws: Aws) -> None:
     first = released(control, aws, OLD)
     identity = start(control)["id"]
     aws.deploys("CLEAN_UP", "SUCCESSFUL")
@@ -538,7 +540,7 @@ def test_what_ecs_has_ended_and_cloudformation_has_not_is_waited_for(control: Re
     assert (answer["path"], answer["back_to"], aws.ssm.value) == ("release", first, OLD)
 
 
-def test_what_ends_while_it_is_being_stopped_is_waited_for(control: ReleaseControl, aws: Aws) -> None:
+def test_a_rollback_waits_for_a_release_that_ends_meanwhile(control: ReleaseControl, aws: Aws) -> None:
     start(control)
     aws.deploys("CLEAN_UP")
     aws.is_over = True
@@ -553,7 +555,7 @@ def test_what_ends_while_it_is_being_stopped_is_waited_for(control: ReleaseContr
 def test_after_a_release_that_went_back_there_is_nothing_to_go_back_from(
     stopped_by: str | None, control: ReleaseControl, aws: Aws
 ) -> None:
-    """Whoever is woken by its alarm would otherwise take the good version away, too."""
+    """Otherwise the engineer on call would also roll back the good version."""
     first = released(control, aws, OLDER)
     released(control, aws, OLD)
     failed = start(control)["id"]
@@ -576,7 +578,7 @@ def test_a_first_release_that_went_back_is_over_with_nothing_further_back(contro
     assert rollback(control) == {"problems": [], "path": "over", "id": failed, "further": None}
 
 
-def test_an_hour_after_a_failure_back_is_from_what_runs(control: ReleaseControl, aws: Aws) -> None:
+def test_an_hour_after_a_failed_release_a_rollback_starts_from_what_runs(control: ReleaseControl, aws: Aws) -> None:
     released(control, aws, OLDER)
     released(control, aws, OLD)
     failed = start(control)["id"]
@@ -634,7 +636,7 @@ def test_after_a_rollback_pipelines_wait_until_releases_are_resumed(
     assert start(control, OLDER, run=RUN.format(11))["problems"] == []
 
 
-def test_what_fails_by_itself_keeps_no_pipeline_waiting(control: ReleaseControl, aws: Aws) -> None:
+def test_a_release_that_failed_without_a_rollback_blocks_no_pipeline(control: ReleaseControl, aws: Aws) -> None:
     released(control, aws, OLD, run=RUN.format(9))
     start(control, IMAGE, run=RUN.format(10))
     aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")

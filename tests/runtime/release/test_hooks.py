@@ -66,7 +66,7 @@ class Pages:
 
 @contextmanager
 def verifying(ledger: Ledger, status: int, *answers: object) -> Iterator[tuple[Verify, list[str]]]:
-    """Two tasks of the new version, which give these answers in turn, and one of the old that nobody may ask."""
+    """Two tasks of the new version, which give these answers in turn, and one old task that must not be requested."""
     ecs = Ecs()
     asked: list[str] = []
     ecs.get_paginator = lambda name: Pages(ecs)  # type: ignore[method-assign]
@@ -142,7 +142,7 @@ def test_a_path_that_answers_200_is_enough_where_nothing_else_is_asked_for(ledge
         assert status(replace(hook, version_field=None, expect={"services.redis": "true"})) == "SUCCEEDED"
 
 
-def test_a_moment_of_weakness_is_forgiven(ledger: Ledger) -> None:
+def test_a_brief_failure_of_the_check_is_retried(ledger: Ledger) -> None:
     weak = {**GOOD, "checks": {"database": "ok", "redis": "reconnecting"}}
     with verifying(ledger, 200, weak, weak, GOOD) as (hook, _):
         assert status(hook) == "SUCCEEDED"

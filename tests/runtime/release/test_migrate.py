@@ -163,7 +163,7 @@ def deployment(name: str) -> dict[str, Any]:
 
 
 def ended(asked: Migrate, event: Any = EVENT) -> str:
-    """Asks until there is an answer, as ECS does."""
+    """Calls the hook until it answers, as ECS does."""
     give_up = time.monotonic() + 60
     while (found := status(asked, event)) == "IN_PROGRESS":
         assert time.monotonic() < give_up, "it never ended"
@@ -194,7 +194,7 @@ def tables(database: Database) -> set[str]:
 # -- the task
 
 
-def test_drizzle_kit_by_its_own_words(tasks: Tasks, database: Database) -> None:
+def test_drizzle_kit_migrates_and_repeats_without_changes(tasks: Tasks, database: Database) -> None:
     answer, done = migrated(tasks, database, DRIZZLE_KIT)
     assert (answer, done["exit"], done["breaks"]) == ("SUCCEEDED", 0, [])
     assert done["before"] != done["after"]
@@ -228,7 +228,7 @@ def test_a_function_that_was_cut_off_before_its_task_began_begins_it(ledger: Led
 
 @pytest.mark.parametrize("image", ["library/node:24", f"library/node@sha256:{'b' * 64}"])
 def test_nothing_is_migrated_before_the_first_release(image: str, ledger: Ledger, database: Database) -> None:
-    """Whatever stands in: an empty preview keeps the image that `bootstrap_image` once named."""
+    """The placeholder may be any image: an empty preview keeps the one that `bootstrap_image` once named."""
     ecs = Ecs(image)
     assert status(hook(ecs, ledger, database)) == "SUCCEEDED"
     assert ecs.runs == []
@@ -253,7 +253,7 @@ def test_a_deployment_that_is_no_release_writes_nothing(ledger: Ledger, database
 
 
 @pytest.mark.parametrize("how", ["another image", "no capacity", "no such revision"])
-def test_what_cannot_be_begun_is_raised(how: str, ledger: Ledger, database: Database) -> None:
+def test_a_migration_that_cannot_start_raises_an_error(how: str, ledger: Ledger, database: Database) -> None:
     ecs, event = Ecs(), EVENT
     if how == "another image":
         ecs.migrated_image = OLD
@@ -392,7 +392,7 @@ def test_the_way_back_does_not_overwrite_what_the_release_has_broken(
     assert "gone: relation public.old" in recorded(ledger)["breaks"]
 
 
-# -- what goes wrong
+# -- failures
 
 
 def test_killed_at_any_moment_the_schema_is_before_or_after(
@@ -447,7 +447,7 @@ FAULTS: dict[str, tuple[Sequence[str], str]] = {
         ("create table a (id int)", "insert into a values (1), (1)", "create unique index on a (id)"),
         "could not create unique index"),
     "it may not": (("create role somebody",), "permission denied"),
-    "the table is not there": (("alter table nobody add x int",), "does not exist"),
+    "the table is not there": (("alter table missing add x int",), "does not exist"),
     "it is there already": (("create table a (id int)", "create table a (id int)"), "already exists"),
     "somebody holds the table": (("alter table held add x int",), "lock timeout"),
     "a statement takes too long": (("set local statement_timeout = 50; select pg_sleep(5)",), "statement timeout"),
@@ -455,7 +455,7 @@ FAULTS: dict[str, tuple[Sequence[str], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_goes_wrong_in_the_database_leaves_it_as_it_was(
+def test_a_migration_that_fails_leaves_the_database_as_it_was(
     fault: str, tasks: Tasks, database: Database, image: Callable[..., Path]
 ) -> None:
     migrations, reason = FAULTS[fault]
@@ -474,14 +474,14 @@ def test_what_goes_wrong_in_the_database_leaves_it_as_it_was(
 @pytest.mark.parametrize(
     ("command", "code"), [(("sh", "-c", "echo why; exit 7"), 7), (("sh", "-c", "echo why; kill -9 $$"), 137)]
 )
-def test_a_command_that_fails_is_a_no_with_its_last_lines(
+def test_a_failing_command_fails_the_hook_with_its_last_lines(
     command: Sequence[str], code: int, tasks: Tasks, database: Database
 ) -> None:
     answer, found = migrated(tasks, database, command)
     assert (answer, found["exit"], found["lines"]) == ("FAILED", code, ["why"])
 
 
-def test_what_takes_too_long_is_stopped(tasks: Tasks, database: Database) -> None:
+def test_a_migration_beyond_its_time_limit_is_stopped(tasks: Tasks, database: Database) -> None:
     answer, found = migrated(tasks, database, ("sleep", "60"), seconds=1)
     assert (answer, found["exit"], found["reason"]) == ("FAILED", 124, "the command took too long")
     assert tasks.alive == []
@@ -517,8 +517,8 @@ def test_a_database_that_is_away_when_it_has_ended_is_waited_for(
     assert recorded(ledger)["before"] != recorded(ledger)["after"]
 
 
-def test_and_not_for_ever(tasks: Tasks, ledger: Ledger, database: Database) -> None:
-    """What may have been broken has to be taken for broken."""
+def test_a_database_that_stays_away_counts_as_broken(tasks: Tasks, ledger: Ledger, database: Database) -> None:
+    """It gives up after ten minutes, and what the migration changed counts as broken."""
     tasks.command = ("psql", "-qc", "create table a (id int)")
     status(hook(tasks, ledger, database))
     _until(lambda: not tasks.alive)
@@ -529,7 +529,7 @@ def test_and_not_for_ever(tasks: Tasks, ledger: Ledger, database: Database) -> N
     assert recorded(ledger)["breaks"][0].startswith("unknown: ")
 
 
-def test_a_task_that_never_ran_is_a_no(ledger: Ledger, database: Database) -> None:
+def test_a_task_that_never_ran_fails_the_hook(ledger: Ledger, database: Database) -> None:
     ecs = Ecs()
     status(hook(ecs, ledger, database))
     ecs.end(None, "CannotPullContainerError: not found")
@@ -541,7 +541,7 @@ def test_a_log_that_is_late_is_waited_for(ledger: Ledger, database: Database) ->
     ecs = Ecs()
     status(hook(ecs, ledger, database))
     ecs.end(1)
-    # As drizzle-kit writes: colours, and a line that it writes again and again.
+    # drizzle-kit's output has colours, and repeats a line.
     lines = [f"\x1b[2K\x1b[1G\x1b[31mline\x1b[39m {number}\r" for number in range(50)]
     assert status(hook(ecs, ledger, database, logs=Logs(*lines, late=3))) == "FAILED"
     assert recorded(ledger)["lines"] == [f"line {number}" for number in range(30, 50)]
@@ -584,7 +584,7 @@ def test_readers_wait_no_longer_than_the_lock_time_out(
             each.join()
     assert "lock timeout" in "\n".join(recorded(ledger)["lines"])
     blocked = [each for each in waits if each > LOCK_MS / 1000 / 2]
-    assert blocked, "nobody ever waited: this shows nothing"
+    assert blocked, "no reader ever waited: this shows nothing"
     # The server ends the wait after 200 ms; 50 ms more are allowed for everything else (on a quiet machine it is 3).
     # The median, as a busy machine may keep any single reader longer.
     assert statistics.median(blocked) <= (LOCK_MS + 50) / 1000, f"{max(blocked) * 1000:.0f} ms at most"
@@ -592,7 +592,7 @@ def test_readers_wait_no_longer_than_the_lock_time_out(
     assert p99 <= (LOCK_MS + 50) / 1000, f"p99 {p99 * 1000:.0f} ms of {len(waits)}"
 
 
-def test_what_the_tool_has_skipped_is_a_no_that_names_it(tasks: Tasks, database: Database) -> None:
+def test_skipped_migrations_fail_the_hook_and_are_named(tasks: Tasks, database: Database) -> None:
     def skips(image: str, connection: Connection) -> list[str]:
         assert (image, connection.info.dbname) == (IMAGE, database.name)
         return ["0007_late", "0008_later"]
@@ -610,7 +610,7 @@ def test_an_image_that_cannot_be_read_is_no_reason_to_stop(tasks: Tasks, databas
     assert (answer, found["unchecked"]) == ("SUCCEEDED", "no journal")
 
 
-# -- what it has changed
+# -- changes of the schema
 
 OLD_SCHEMA = (
     "create type mood as enum ('good', 'bad');"

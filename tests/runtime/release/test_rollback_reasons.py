@@ -1,4 +1,4 @@
-"""The reason of a rollback, so complete that nobody has to look elsewhere."""
+"""The reason of a rollback is complete: the ledger has all that one needs to know."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -14,12 +14,12 @@ TRIPPED = "Service deployment rolled back because the circuit breaker threshold 
 
 
 class Account:
-    """A stack of two services; the second one, a worker, has gone back. Everything of an earlier time is there, too."""
+    """A stack of two services, of which the worker was rolled back. It also has older events, tasks and logs."""
 
     def __init__(self, *tasks: Mapping[str, Any], rang: str | None = None) -> None:
         self.tasks = {f"task/{number}": each for number, each in enumerate(tasks)}
         self.rang = rang
-        """The alarm that sent the worker back."""
+        """The alarm that rolled the worker back."""
         self.log: list[str] | None = []
         """Log lines of every task; None when the log may not be read."""
 

@@ -118,7 +118,7 @@ def test_a_failing_answer_that_quotes_the_token_does_not_show_it() -> None:
 
 @pytest.fixture
 def ended(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The function, given the news of a release's end; its own work is other tests' business."""
+    """Sends the function the event of a release's end; other tests cover the rest."""
     found: dict[str, Any] = {"release": RELEASE, "secret": "", "ecr": Ecr(IMAGE)}
     manager = SimpleNamespace(get_secret_value=lambda SecretId: {"SecretString": found["secret"]})  # noqa: N803
     monkeypatch.setattr(control.ReleaseControl, "settle", lambda self: found["release"])
@@ -169,7 +169,7 @@ def test_a_release_that_was_named_at_the_build_is_reported_by_the_tag_of_its_ima
     assert [each["version"] for each in world.simulator.deploys] == [VERSION, f"api@{commit}", VERSION]
 
 
-def test_no_release_fails_by_it(ended: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_of_sentry_fails_no_release(ended: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     for secret in ("none", json.dumps({"token": TOKEN, "url": "http://127.0.0.1:9"})):
         ended["secret"] = secret
         news()
@@ -177,8 +177,8 @@ def test_no_release_fails_by_it(ended: dict[str, Any], caplog: pytest.LogCapture
     assert TOKEN not in caplog.text
 
 
-def test_time_is_asked_for_and_not_waited_for() -> None:
-    """With nobody there, it gives up when its time is over."""
+def test_sentry_calls_end_at_their_deadline() -> None:
+    """Without a server, it gives up at its deadline."""
     api = sentry_from(json.dumps({"token": TOKEN, "url": "http://127.0.0.1:9"}), organization="o", deadline=100.0)
     now = [0.0]
     api.clock = Clock(now=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))

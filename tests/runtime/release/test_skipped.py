@@ -122,7 +122,7 @@ def test_a_branch_that_is_merged_later_is_skipped_by_drizzle_and_named(
     second = build(tmp_path / "second", (A, B, C))
     path = second / "migrations" / "meta" / "_journal.json"
     document = json.loads(path.read_text())
-    # Generated on a branch, before B was.
+    # Generated on a branch, earlier than B.
     document["entries"][2]["when"] = document["entries"][1]["when"] - 1
     path.write_text(json.dumps(document))
     tasks.folder = second

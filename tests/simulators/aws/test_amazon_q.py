@@ -12,7 +12,7 @@ ALARM = dict.fromkeys(("AlarmName", "AlarmArn", "NewStateValue", "Region", "AWSA
 
 
 @pytest.mark.parametrize("message", [BUDGET, ANOMALY, json.dumps(ALARM), json.dumps(custom("Title", "Text."))])
-def test_what_the_guides_name_is_shown(message: str) -> None:
+def test_messages_in_the_documented_formats_are_displayed(message: str) -> None:
     assert objection(message) is None
 
 

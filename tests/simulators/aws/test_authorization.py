@@ -67,7 +67,7 @@ def role(url: str, request: pytest.FixtureRequest) -> Client:
 
 
 def denial(call: Callable[..., Any], **request: Any) -> str:
-    """What AWS says when it denies; "" when the call was allowed, even if it then failed."""
+    """AWS's denial; "" if the call was allowed, even if it then failed."""
     try:
         call(**request)
     except ClientError as error:
@@ -101,7 +101,7 @@ def test_a_denial_is_worded_as_aws_words_it(role: Client) -> None:
         ("describe_service_deployments", {"serviceDeploymentArns": [DEPLOYMENT]}, f"{ARN}:service-deployment/*"),
     ],
 )
-def test_what_belongs_to_a_service_is_read_with_the_service_only(
+def test_reading_a_services_deployments_needs_permission_on_the_service(
     call: str, named: dict[str, Any], statement_on: str, role: Client
 ) -> None:
     action = "ecs:" + "".join(word.capitalize() for word in call.split("_"))
@@ -174,7 +174,7 @@ def _prefix_list(owner: str) -> dict[str, Any]:
     return {"PrefixListName": "p", "AddressFamily": "IPv4", "MaxEntries": 1, "TagSpecifications": tags}
 
 
-def test_an_action_that_knows_no_resource_is_allowed_by_the_star_only(role: Client) -> None:
+def test_an_action_without_resource_level_permissions_needs_a_wildcard(role: Client) -> None:
     action, request = "ecs:DescribeTaskDefinition", {"taskDefinition": "api:1"}
     assert denial(role("ecs", allow(action, on=f"{ARN}:task-definition/*")).describe_task_definition, **request)
     assert denial(role("ecs", allow(action, on="*")).describe_task_definition, **request) == ""
@@ -258,7 +258,7 @@ def test_a_cached_public_image_is_pulled_by_who_may_import_it(url: str) -> None:
 
 
 def _why_it_stopped(url: str, name: str, image: str, repository: str, actions: list[str]) -> str:
-    """Why a task stopped whose execution role has these permissions."""
+    """Stop reason of a task whose execution role has these permissions."""
     trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}}]}
     iam, ecs = client(url, "iam"), client(url, "ecs")
     made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
@@ -277,7 +277,7 @@ def _why_it_stopped(url: str, name: str, image: str, repository: str, actions: l
 
 
 def test_who_updates_a_stack_reads_the_bootstrap_version(url: str, role: Client) -> None:
-    """Not settled (aws-cdk #10083, #20959); the emulator takes the answer that needs more."""
+    """Reports disagree (aws-cdk #10083, #20959); the emulator demands the stricter permission."""
     client(url, "ssm").put_parameter(Name="/cdk-bootstrap/q/version", Value="30", Type="String")
     parameter = {"Type": "AWS::SSM::Parameter::Value<String>", "Default": "/cdk-bootstrap/q/version"}
     topic = {"Topic": {"Type": "AWS::SNS::Topic"}}
@@ -319,7 +319,7 @@ def github_role(url: str) -> str:
 
 
 def _refusal(url: str, role: str, token: str, seconds: int = 3600) -> str:
-    """What AWS answers; "" when the token enters the role."""
+    """AWS's error; "" if the token may assume the role."""
     try:
         client(url, "sts").assume_role_with_web_identity(
             RoleArn=role, RoleSessionName="github", WebIdentityToken=token, DurationSeconds=seconds
@@ -396,7 +396,7 @@ def _arrives(url: str, queue: str) -> bool:
 
 
 @pytest.mark.parametrize(("condition", "arrives"), [({}, True), (_OWN_ACCOUNT, False)], ids=["free", "own account"])
-def test_eventbridge_tells_a_key_nothing_of_its_account(condition: dict[str, Any], arrives: bool, url: str) -> None:
+def test_eventbridge_sends_no_source_account_to_a_key(condition: dict[str, Any], arrives: bool, url: str) -> None:
     name = f"events-{arrives}"
     topic, queue = _topic(url, name, "events.amazonaws.com", condition)
     events = client(url, "events")
@@ -411,7 +411,7 @@ def test_eventbridge_tells_a_key_nothing_of_its_account(condition: dict[str, Any
     [(_OWN_ACCOUNT, True), ({"StringEquals": {"aws:SourceAccount": "444455556666"}}, False)],
     ids=["own account", "another account"],
 )
-def test_an_alarm_tells_its_account(condition: dict[str, Any], arrives: bool, url: str) -> None:
+def test_an_alarm_sends_its_source_account(condition: dict[str, Any], arrives: bool, url: str) -> None:
     name = f"alarm-{arrives}"
     topic, queue = _topic(url, name, "cloudwatch.amazonaws.com", condition)
     cloudwatch = client(url, "cloudwatch")

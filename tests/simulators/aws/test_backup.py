@@ -103,7 +103,7 @@ def test_it_takes_backups_over_restores_from_them_and_gives_them_back(running: E
     restored = {"DBInstanceIdentifier": inferred["dbInstanceIdentifier"]}
     (made,) = rds.describe_db_instances(**restored)["DBInstances"]
     assert [each["VpcSecurityGroupId"] for each in made["VpcSecurityGroups"]] == ["sg-drills"]
-    # Nobody has asked for a test: it stays, and there is nothing to validate.
+    # Not a restore test: the instance stays, and there is nothing to validate.
     with pytest.raises(ClientError, match="is not being validated"):
         own.put_restore_validation_result(RestoreJobId=job, ValidationStatus="SUCCESSFUL")
     rds.delete_db_instance(**restored, SkipFinalSnapshot=True)
@@ -186,7 +186,7 @@ def ended(job: dict[str, Any]) -> dict[str, Any]:
     return job
 
 
-def test_what_a_test_has_restored_goes_when_it_is_validated(tested: Rds, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restored_instance_is_deleted_once_it_is_validated(tested: Rds, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backup, "_HOUR_SECONDS", 10)
     (job,) = backup.run_test("monthly")
     wait(job, "ValidationStatus", "VALIDATING")

@@ -47,7 +47,7 @@ def series(points: str) -> Any:
 
 
 def at_the_end(points: str, *, before: bool = False, **changes: Any) -> bool:
-    """Whether it is in ALARM after these, having been well, or not, until then."""
+    """Whether the alarm is in ALARM after these data points, from either earlier state."""
     text = ("X" if before else "0") * 6 + points
     # What came before is too old to be asked again.
     state = in_alarm(Alarm("s/A", alarm(**changes)), lambda _: series(text), minutes=len(text))
@@ -100,7 +100,7 @@ def test_metric_math(expression: str, expected: list[float]) -> None:
     np.testing.assert_array_equal(evaluate(expression, known), expected)
 
 
-def test_what_it_does_not_know_is_not_guessed() -> None:
+def test_an_unknown_function_is_an_error() -> None:
     with pytest.raises(NotImplementedError, match="ANOMALY"):
         evaluate("ANOMALY_DETECTION_BAND(a)", {"a": np.array([1.0])})
 
@@ -141,7 +141,7 @@ def test_a_suppressed_composite_waits_and_then_notifies() -> None:
     assert notified("0" * 20, "00XXXXXX000000000000") == [("Looming", 5, False), ("Looming", 8, True)]
 
 
-def test_it_notifies_nobody_beside_its_suppressor() -> None:
+def test_a_suppressed_alarm_notifies_no_one() -> None:
     users = [("Users", 4, False), ("Users", 8, True)]
     assert notified("0000XXXX000000000000", "00XXXXXXXX0000000000") == users
     # Too short for the wait.

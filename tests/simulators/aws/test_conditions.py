@@ -82,7 +82,7 @@ class Listing:
     service: str
     operation: str
     names: Callable[[Any], list[str]]
-    """In one page."""
+    """Names in one page."""
     asked: dict[str, Any] = field(default_factory=dict)
 
 
@@ -124,7 +124,7 @@ def test_a_list_comes_in_pages_and_is_complete_over_all_of_them(listing: Listing
 
 
 def test_a_list_that_boto3_does_not_paginate_has_pages_too(client: Client, kind: Client) -> None:
-    """As ListServiceDeployments has; here it is the versions of a secret."""
+    """ListServiceDeployments is such a list; here it is the versions of a secret."""
 
     def first(client: Client) -> dict[str, Any]:
         for number in range(6):
@@ -188,7 +188,7 @@ def test_the_first_cluster_of_an_account_fails_once(client: Client, kind: Client
 def test_there_are_small_databases_only_and_no_load_balancer_until_the_account_is_upgraded(
     client: Client, kind: Client
 ) -> None:
-    """Nothing here can enter the role, so no database starts."""
+    """No service here can assume the role, so no database starts."""
     client("iam").create_service_linked_role(AWSServiceName="rds.amazonaws.com")
     role = {"MonitoringInterval": 60, "MonitoringRoleArn": "arn:aws:iam::000000000000:role/none"}
 
@@ -206,7 +206,7 @@ def test_there_are_small_databases_only_and_no_load_balancer_until_the_account_i
 
 
 def test_cost_explorer_has_to_be_opened_before_an_anomaly_monitor_is_made(client: Client, kind: Client) -> None:
-    """By a person, in the console."""
+    """A person opens it in the console."""
     monitor = {"MonitorName": "m", "MonitorType": "DIMENSIONAL", "MonitorDimension": "SERVICE"}
     resources = {"M": {"Type": "AWS::CE::AnomalyMonitor", "Properties": monitor}}
     assert "User not enabled for cost explorer access" in created(client, "monitor", resources)

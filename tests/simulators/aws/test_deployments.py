@@ -21,7 +21,7 @@ def client(running: Emulator, service: str) -> Any:
 
 
 class Service:
-    """One, by its name, as CloudFormation deploys it."""
+    """A service by its name, as CloudFormation deploys it."""
 
     def __init__(self, running: Emulator, name: str) -> None:
         self._name, self._ecs = name, client(running, "ecs")
@@ -74,14 +74,14 @@ class Service:
         return dict(self._ecs.describe_services(cluster="one", services=[arn])["services"][0])
 
     def tasks(self, status: str = "RUNNING") -> list[str]:
-        """ARNs."""
+        """ARNs of the tasks with this desired status."""
         return [str(each["taskArn"]) for each in tasks_of(self._ecs, self.described, desiredStatus=status)]
 
     def task(self, arn: str) -> Seen:
         return dict(self._ecs.describe_tasks(cluster="one", tasks=[arn])["tasks"][0])
 
     def deployments(self) -> list[Seen]:
-        """The newest last."""
+        """The service's deployments, the newest last."""
         arns = [each["serviceDeploymentArn"] for each in deployments(self._ecs, self.described)]
         found = self._ecs.describe_service_deployments(serviceDeploymentArns=arns)["serviceDeployments"]
         return sorted(found, key=lambda each: float(each["createdAt"].timestamp()))
@@ -140,7 +140,7 @@ def test_a_healthy_task_is_distinguished_from_one_without_a_health_check_yet(ser
 
 
 def test_without_a_health_check_a_task_that_runs_is_good_enough_and_is_replaced_when_it_ends(service: Service) -> None:
-    """As aws/containers-roadmap #1206 complains."""
+    """Reported in aws/containers-roadmap #1206."""
     assert service.deploy("sleep 1; exit 7") == "CREATE_COMPLETE"
     service.wait(lambda: len(service.tasks("STOPPED")) >= 2)
     ended = [service.task(arn) for arn in service.tasks("STOPPED")]
@@ -215,7 +215,7 @@ def test_events_that_match_a_rule_are_written_into_its_log_group(running: Emulat
 
 
 def test_request_metrics_do_not_create_another_bucket(running: Emulator) -> None:
-    """As where an environment adopts a bucket, and its function asks for request metrics."""
+    """An environment adopts a bucket, and its function turns request metrics on."""
     s3 = client(running, "s3")
     s3.create_bucket(Bucket="counted", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     output = s3.put_bucket_metrics_configuration(Bucket="counted", Id="all", MetricsConfiguration={"Id": "all"})

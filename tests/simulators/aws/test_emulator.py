@@ -44,7 +44,7 @@ def cloudformation(aws: Callable[[str], Any]) -> Any:
 
 @pytest.fixture
 def refusal(cloudformation: Any, request: pytest.FixtureRequest) -> Refusal:
-    """Creates a stack of these resources and returns why it failed, or "" when it did not."""
+    """Creates a stack of these resources. Returns the reason of its failure, or ""."""
 
     def of(resources: dict[str, Any]) -> str:
         name = f"s{abs(hash(request.node.name))}"
@@ -64,7 +64,7 @@ def refusal(cloudformation: Any, request: pytest.FixtureRequest) -> Refusal:
 
 
 def test_a_layer_that_was_pushed_is_read_by_its_url(aws: Callable[[str], Any]) -> None:
-    """As anybody does who has the URL, without a signature of their own."""
+    """Whoever has the URL can read it, without a signature."""
     ecr = aws("ecr")
     repository = ecr.create_repository(repositoryName="layers")["repository"]["repositoryUri"]
     content = io.BytesIO()
@@ -116,10 +116,10 @@ def test_log_events_have_ids_and_a_phrase_is_found_as_it_is(aws: Callable[[str],
 
 @pytest.fixture
 def prefix_lists(cloudformation: Any) -> _PrefixLists:
-    return _PrefixLists(client_beside(cloudformation, "ec2"))
+    return _PrefixLists(client_in_the_account_of(cloudformation, "ec2"))
 
 
-def client_beside(cloudformation: Any, service: str) -> Any:
+def client_in_the_account_of(cloudformation: Any, service: str) -> Any:
     return boto3.client(
         service,
         endpoint_url=cloudformation.meta.endpoint_url,
@@ -262,7 +262,7 @@ def test_a_log_group_without_a_name_begins_with_its_stack_and_keeps_its_name(clo
 
 
 def test_elasticache_keeps_the_last_two_tokens_until_one_is_set(refusal: Refusal, aws: Callable[[str], Any]) -> None:
-    """In a real Redis. "SET - allowed only after ROTATE" (ElastiCache API reference, ModifyReplicationGroup)."""
+    """With a real Redis. "SET - allowed only after ROTATE" (ElastiCache API reference, ModifyReplicationGroup)."""
     old, new = "old-token-of-sixteen", "new-token-of-sixteen"
     group = {
         "ReplicationGroupId": "tokens", "ReplicationGroupDescription": "tokens", "Engine": "valkey", "Port": 6379,
@@ -304,7 +304,7 @@ Templates = Callable[..., dict[str, str]]
 
 @pytest.fixture
 def deployed(cloudformation: Any, request: pytest.FixtureRequest) -> Templates:
-    """Creates or updates stacks one after the other; returns why each failed, "" where it did not."""
+    """Creates or updates stacks in sequence. Returns the reason of each failure, or ""."""
     number = abs(hash(request.node.name))
 
     def of(**templates: dict[str, Any]) -> dict[str, str]:

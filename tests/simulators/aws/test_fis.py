@@ -102,7 +102,7 @@ def test_a_third_as_33_percent_selects_none_of_three_tasks() -> None:
     assert region.stopped == []
 
 
-def test_what_lasts_is_undone_at_its_end() -> None:
+def test_an_action_with_a_duration_is_undone_at_its_end() -> None:
     region = Tasks(1)
     fis = of(region, minute=0.2)
     identity = started(fis, CUT_OFF)
@@ -125,7 +125,7 @@ def test_an_alarm_stops_it_and_so_does_a_person() -> None:
         assert not region.is_cut_off
 
 
-def test_nothing_is_done_as_a_role_that_does_not_trust_it() -> None:
+def test_a_role_that_does_not_trust_fis_fails_the_experiment() -> None:
     region = Tasks(3)
     fis = of(region)
     assert ended(fis, started(fis, template(roleArn="other")))[0] == "failed"

@@ -26,7 +26,7 @@ METRIC = {"Namespace": "n", "MetricName": "m", "Dimensions": [{"Name": "Environm
 
 @pytest.fixture(autouse=True)
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing is left in MiniStack's memory of this process."""
+    """Clears MiniStack's state in this process after each test."""
     responses.set_request_account_id("111122223333")
     responses.set_request_region("eu-central-1")
     for store in ("_metrics", "_alarms", "_composite_alarms", "_alarm_history", "_composite_triggers"):
@@ -55,7 +55,7 @@ def alarm(name: str = "one", **changes: Any) -> dict[str, Any]:
 
 
 def publish(*values: float, environment: str = "dev") -> None:
-    """One in each of the last full minutes."""
+    """Publishes one value in each of the last full minutes."""
     for ago, value in enumerate(reversed(values), start=1):
         key = ("n", "m", f"Environment={environment}")
         point = {"Timestamp": NOW - 60 * ago + 5, "Value": value, "Unit": "Count", "Dimensions": {}}
@@ -99,7 +99,7 @@ def test_missing_data_is_breaching_where_the_alarm_says_so(notified: list[tuple[
     assert notified == [("one", "ALARM")]
 
 
-def test_an_account_that_is_seconds_old_is_given_the_alarms_window(notified: list[tuple[str, str]]) -> None:
+def test_a_new_account_has_the_alarms_window_before_missing_data_counts(notified: list[tuple[str, str]]) -> None:
     alarm()
     live.evaluate(end=NOW, began=NOW - 170)
     assert notified == []
@@ -107,7 +107,7 @@ def test_an_account_that_is_seconds_old_is_given_the_alarms_window(notified: lis
     assert notified == [("one", "ALARM")]
 
 
-def test_before_it_began_all_was_as_it_was_first_seen(notified: list[tuple[str, str]]) -> None:
+def test_the_time_before_the_start_gets_the_first_value(notified: list[tuple[str, str]]) -> None:
     alarm()
     publish(0)
     live.evaluate(end=NOW, began=NOW - 50)
@@ -116,7 +116,7 @@ def test_before_it_began_all_was_as_it_was_first_seen(notified: list[tuple[str, 
     assert notified == [("one", "ALARM")]
 
 
-def test_what_is_published_every_five_minutes_was_so_before_it_began(notified: list[tuple[str, str]]) -> None:
+def test_history_before_the_start_has_the_metrics_own_period(notified: list[tuple[str, str]]) -> None:
     in_an_hour = {"Period": 3600, "EvaluationPeriods": 1, "DatapointsToAlarm": 1, "Statistic": "Sum"}
     alarm("less", **in_an_hour, Threshold=12 * 300.0, ComparisonOperator="LessThanThreshold")
     alarm("more", **in_an_hour, Threshold=12 * 300.0)

@@ -103,6 +103,6 @@ def test_it_ends_when_it_expires(account: Account) -> None:
         ({"Rule": {"Schedule": {"Expression": "now", "Duration": "PT1M"}}}, "not understood"),
     ],
 )
-def test_what_aws_does_not_take_is_refused(account: Account, changes: dict[str, Any], message: str) -> None:
+def test_invalid_mute_rules_are_refused(account: Account, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(MuteRuleRefused, match=message):
         account.mutes(**changes)

@@ -26,7 +26,7 @@ class Functions:
 
 
 @pytest.mark.parametrize("needs_a_value", [False, True])
-def test_it_is_tried_without_and_with_a_value(needs_a_value: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_schedule_is_tried_without_and_with_a_value(needs_a_value: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     current = {"SecretString": "s", "Stages": ["AWSCURRENT"]}
     secret = {"ARN": "arn", "Versions": {"first": current}}
     functions = Functions(secret, needs_a_value=needs_a_value)

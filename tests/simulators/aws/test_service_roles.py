@@ -130,7 +130,7 @@ _RULES = {"Action": "elasticloadbalancing:ModifyRule", "Resource": f"{_BALANCER}
 
 
 def _service(running: Emulator, name: str, balancing: str) -> dict[str, Any]:
-    """All that a blue/green service needs, with one task that answers every request."""
+    """The resources of a blue/green service, with one task that answers every request."""
 
     def resource(kind: str, **properties: Any) -> dict[str, Any]:
         return {"Type": f"AWS::{kind}", "Properties": properties}

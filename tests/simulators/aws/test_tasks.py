@@ -72,14 +72,14 @@ def test_tasks_are_dated_to_the_millisecond(run: Run) -> None:
     assert any(task[each].microsecond for each in ("createdAt", "startedAt", "stoppedAt"))
 
 
-def test_an_empty_volume_is_roots(run: Run) -> None:
+def test_an_empty_volume_belongs_to_root(run: Run) -> None:
     writes = shell('echo x > "$1"', f"{TMP}/x", mountPoints=[mount("tmp", TMP)], **CONFINED)
     found = run(writes, volumes=["tmp"])
     assert found["app"]["exitCode"] != 0
     assert "Permission denied" in found["said"]
 
 
-def test_what_one_container_has_made_writable_another_may_write(run: Run) -> None:
+def test_a_volume_made_writable_by_one_container_is_writable_in_another(run: Run) -> None:
     tmp = [mount("tmp", TMP)]
     prepare = {"name": "prepare", "user": "0:0", "essential": False, "mountPoints": tmp,
                "command": ["chmod", "1777", TMP]}  # fmt: skip

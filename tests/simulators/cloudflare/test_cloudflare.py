@@ -63,7 +63,7 @@ def with_typo(body: Any, path: tuple[Any, ...]) -> Any:
 
 
 def test_a_mistyped_key_is_found_out(templates: dict[str, dict[str, Any]]) -> None:
-    """In every body that a deployment sends; what may be missed are keys that anybody may name: headers, filters."""
+    """Tries every request of a deployment. Only keys with free names may be missed: headers, filters."""
     contract, tried, missed = Contract(), 0, set()
     for call in recorded(templates):
         assert contract.violations(call.method, call.path, call.query, call.body) == []
@@ -98,7 +98,7 @@ def test_every_operation_is_covered_by_the_documented_permissions_of_the_token(
         r".*phases/ddos_l7/.*": "HTTP DDoS Managed Ruleset Write",
         r".*phases/http_request_late_transform/.*": "Zone Transform Rules Write",
         r".*phases/http_request_dynamic_redirect/.*": "Dynamic URL Redirects Write",
-        r"/zones/[^/]+|/zones/[^/]+/rulesets(/[^/]+/rules(/[^/]+)?)?": "",  # as the phase, or as Zone Read
+        r"/zones/[^/]+|/zones/[^/]+/rulesets(/[^/]+/rules(/[^/]+)?)?": "",  # By phase, or Zone Read.
     }
     used = set()
     for call in recorded(templates):
@@ -149,7 +149,7 @@ def free() -> CloudflareSimulator:
     ({"phase": "http_request_late_transform", "rules": [{"action": "rewrite", "expression": "true",
       "action_parameters": {"headers": {"Referer": {"operation": "set", "value": "x"}}}}]}, "cannot be modified"),
 ], ids=lambda value: value if isinstance(value, str) else "")  # fmt: skip
-def test_what_a_plan_or_a_phase_does_not_allow_is_refused(
+def test_rules_that_the_plan_or_phase_does_not_allow_are_refused(
     body: dict[str, Any], message: str, free: CloudflareSimulator
 ) -> None:
     answer = asked(free, "POST", "/zones/z/rulesets", {"name": "default", "kind": "zone", **body})
@@ -183,7 +183,7 @@ def test_two_names_for_one_host_are_refused_as_by_dns(free: CloudflareSimulator)
     again = asked(free, "POST", "/zones/z/dns_records", record)
     other = asked(free, "POST", "/zones/z/dns_records", record | {"type": "A", "content": "192.0.2.1"})
     assert [each.body["errors"][0]["code"] for each in (again, other)] == [81058, 81053]
-    assert resolve(free.world, "a.example.com")["Answer"] == []  # proxied: nobody sees where it leads
+    assert resolve(free.world, "a.example.com")["Answer"] == []  # A proxied record does not show its target.
 
 
 def test_lists_come_in_pages(free: CloudflareSimulator) -> None:

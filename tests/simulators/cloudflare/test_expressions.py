@@ -24,7 +24,7 @@ REQUEST = EdgeRequest(
         ('http.host == "dev.example.com" && !(ip.src eq "1.2.3.4")', True),
     ],
 )
-def test_what_rules_of_zones_use_is_carried_out(expression: str, holds: bool) -> None:
+def test_functions_and_operators_used_in_rules_are_evaluated(expression: str, holds: bool) -> None:
     assert matches(expression, REQUEST) is holds
 
 

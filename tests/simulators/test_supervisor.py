@@ -14,11 +14,11 @@ import pytest
 from tests.rehearsal.conftest import is_alive
 
 ROOT = Path(__file__).resolve().parents[2]
-# A server, one that is frozen, and a process that has left its session and its parent and hears no SIGTERM.
+# A server, a suspended server, and a process that left its session and parent and ignores SIGTERM.
 PROGRAM = """
 import subprocess, sys, tempfile, time
 from pathlib import Path
-from simulators.guardian import guarded
+from simulators.supervisor import supervised
 from simulators.redis.server import Server
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
@@ -34,7 +34,7 @@ def work():
         return 7
     time.sleep(600)
 
-sys.exit(guarded(work))
+sys.exit(supervised(work))
 """
 
 Rehearsal = tuple["subprocess.Popen[str]", Path, list[psutil.Process]]
@@ -87,7 +87,9 @@ WAYS: dict[str, Callable[["subprocess.Popen[str]"], None]] = {
 
 
 @pytest.mark.parametrize("end", WAYS.values(), ids=WAYS)
-def test_nothing_is_left_after(end: Callable[["subprocess.Popen[str]"], None], rehearsal: Rehearsal) -> None:
+def test_no_process_or_file_is_left_however_a_rehearsal_ends(
+    end: Callable[["subprocess.Popen[str]"], None], rehearsal: Rehearsal
+) -> None:
     process, folder, below = rehearsal
     end(process)
     give_up = time.monotonic() + 5
@@ -102,12 +104,12 @@ def gone(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [each for each in processes if not is_alive(each)]
 
 
-def test_what_the_work_has_left_running_ends_with_it_and_its_code_is_ours() -> None:
+def test_processes_left_behind_end_with_the_work_and_its_exit_code_is_returned() -> None:
     process = started("ends")
     folder = folder_of(process)
     assert process.wait(10) == 7
     assert not folder.exists()
-    process.communicate()  # Returns: nobody holds its output open.
+    process.communicate()  # Returns only if no process holds the output open.
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
@@ -128,7 +130,7 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
 
 @pytest.mark.parametrize("option", ["--redis", "--sites"])
 def test_a_command_that_fails_ends(option: str) -> None:
-    """By itself: the worker is forked before anything starts a thread that its end would wait for."""
+    """It ends by itself: the worker is forked before any thread starts that its exit would wait for."""
     command = [sys.executable, "-m", "rehearsal", "dev", option, "unknown"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, "expected one of" in done.stderr) == (2, True), done.stderr

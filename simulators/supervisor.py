@@ -1,7 +1,7 @@
 """Nothing outlives a rehearsal: no process and no temporary file, however it ends.
 
-The process that a person starts becomes the guardian of the one that does the work. It ends everything when the work
-is over, at Ctrl-C, SIGTERM or SIGHUP, and when the worker is killed. If the guardian is killed, the worker notices
+The process that a person starts supervises the worker, which does the work. It ends everything when the work is over,
+at Ctrl-C, SIGTERM or SIGHUP, and when the worker is killed. If the supervisor is killed, the worker notices
 and does the same. On macOS, where orphans cannot be adopted, those of a worker that was killed may remain.
 """
 
@@ -26,12 +26,12 @@ _POLL_SECONDS = 0.05
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
-def guarded(work: Callable[[], int]) -> int:
-    """Exit code of `work`, which runs in a process of its own; 128 and the signal's number where one ended it."""
+def supervised(work: Callable[[], int]) -> int:
+    """Runs `work` in a child process. Returns its exit code; 128 plus the signal's number if a signal ended it."""
     received: list[int] = []
-    # One that is ignored stays so: `nohup make rehearse &` survives its shell.
-    heeded = [each for each in _SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
-    for each in heeded:
+    # An ignored signal stays ignored: `nohup make rehearse &` survives its shell.
+    handled = [each for each in _SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+    for each in handled:
         signal.signal(each, lambda number, _: received.append(number))
     # A short path that other users may enter: PostgreSQL puts its socket there, as a user of its own where we are root.
     base = "/tmp" if os.access("/tmp", os.W_OK) else None  # noqa: S108
@@ -44,7 +44,7 @@ def guarded(work: Callable[[], int]) -> int:
     worker = os.fork()
     if worker == 0:
         os.close(writer)
-        for each in heeded:
+        for each in handled:
             signal.signal(each, signal.SIG_DFL)
         _become_worker(reader, folder)
         return work()
@@ -67,12 +67,12 @@ def guarded(work: Callable[[], int]) -> int:
 
 
 def _become_worker(reader: int, folder: Path) -> None:
-    os.setsid()  # Ctrl-C is for the guardian.
+    os.setsid()  # Only the supervisor gets Ctrl-C.
     _adopt_orphans()
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
 
     def watch() -> None:
-        os.read(reader, 1)  # Returns when the guardian has gone, and its end of the pipe with it.
+        os.read(reader, 1)  # Returns when the supervisor has ended, which closes its end of the pipe.
         _clean_up(folder)
         os._exit(1)
 
