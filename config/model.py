@@ -600,7 +600,7 @@ class Job(Section):
 
     runs: ServiceName = Field(description="The service whose image, variables, secrets and permissions it uses.")
     schedule: Annotated[str, AfterValidator(_a_schedule)] = Field(
-        description="rate(15 minutes) or cron(30 3 * * ? *). In UTC, which knows no daylight saving time.",
+        description="rate(15 minutes) or cron(30 3 * * ? *). In UTC, which has no daylight saving time.",
         examples=["rate(15 minutes)", "cron(30 3 * * ? *)"],
     )
     command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]

@@ -195,7 +195,7 @@ def review(base: str) -> Review:
 def of_both(
     title: str, before: Mapping[str, Synthesized], after: Mapping[str, Synthesized], acknowledged: Collection[str]
 ) -> Review:
-    """Of two working trees' environments, by name. In another account or region an environment begins anew."""
+    """Of two working trees' environments, by name. In another account or region an environment is created again."""
     states, moved = {}, {}
     for name in {**after, **before}:
         was, is_ = (each.get(name, Synthesized("", {})) for each in (before, after))

@@ -16,10 +16,10 @@ from infra_constructs.alarms.costs import Costs
 from infra_constructs.alarms.database import DatabaseAlarms, RecoveryProps
 from infra_constructs.alarms.edge import EdgeAlarms
 from infra_constructs.alarms.egress import EgressSaving
-from infra_constructs.alarms.entrance import LoadBalancerAlarms, NatAlarms
 from infra_constructs.alarms.events import CrashedTasks, DatabaseEvents, DeploymentEvents, ScanEvents
 from infra_constructs.alarms.functions import FunctionAlarms
 from infra_constructs.alarms.media import MediaAlarms
+from infra_constructs.alarms.network import LoadBalancerAlarms, NatAlarms
 from infra_constructs.alarms.objectives import ObjectiveAlarms, ObjectiveProps
 from infra_constructs.alarms.queues import QueueAlarms
 from infra_constructs.alarms.services import ServiceAlarms
@@ -73,7 +73,7 @@ class ObservabilityStack(EnvironmentStack):
         seen_from_outside = self._watch_what_users_see(data, platform)
         symptoms: list[cloudwatch.IAlarm] = [
             *seen_from_outside,
-            *self._watch_entrance(network, platform),
+            *self._watch_load_balancer(network, platform),
         ]
         late_symptoms = list(self._watch_traffic(registry))
         database = self._watch_database(data)
@@ -186,7 +186,7 @@ class ObservabilityStack(EnvironmentStack):
         )
         return list(alarms.errors.values())
 
-    def _watch_entrance(self, network: NetworkExports, platform: PlatformExports) -> Sequence[cloudwatch.IAlarm]:
+    def _watch_load_balancer(self, network: NetworkExports, platform: PlatformExports) -> Sequence[cloudwatch.IAlarm]:
         NatAlarms(self, "Nat", gateways=network.nat_gateways, topics=self._topics)
         balancer = platform.load_balancer.balancer
         return list(LoadBalancerAlarms(self, "LoadBalancer", balancer=balancer, topics=self._topics).alarms.values())

@@ -204,7 +204,7 @@ class GameDays(Construct):
             ),
             description=f"AWS FIS, for the experiment {id_}",
         )
-        # `tag:GetResources`: "Permissions" of each action has it, for targets that are named by tags.
+        # AWS FIS finds targets by their tags with it ("Permissions" of each action).
         reads = iam.PolicyStatement(actions=["tag:GetResources"], resources=["*"])
         policy = iam.Policy(self, f"{id_}Policy", roles=[role], statements=[*statements, reads])
         for each in {arn for statement in [*statements, reads] for arn in statement.resources if arn.endswith("*")}:

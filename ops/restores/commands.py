@@ -43,7 +43,7 @@ def when(text: str, *, now: datetime) -> datetime | None:
 
 
 def second(text: str, *, now: datetime, expected: str = "a time") -> datetime:
-    """RDS restores to a whole second, and S3 knows no other times of versions. Raises `InputError`."""
+    """RDS restores to a whole second, and S3 records versions to the second. Raises `InputError`."""
     expected = f"expected {expected} with its zone, like {now - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
     try:
         found = datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -22,7 +22,7 @@ _REVISION_FIELDS = ("taskDefinition", "networkConfiguration")
 class LiveCheck:
     name: str
     assumption: str
-    """As docs/unverified-on-live.md has it."""
+    """The row's first column in docs/unverified-on-live.md."""
     if_wrong: str
     try_it: Callable[[Live], str]
     """Returns what it found. Raises `Refuted`, `NotHere`, or what the vendors' clients raise."""

@@ -43,7 +43,7 @@ def handler(event: Mapping[str, Any], context: object) -> None:
 
 
 def reconcile(ecs: Any, manager: Any, *, cluster: str, service: str, secrets: Sequence[str], now: datetime) -> float:
-    """Hours since tasks became older than a secret, 0 when none is. Deploys them anew, unless something deploys now.
+    """Hours since tasks became older than a secret, 0 when none is. Deploys them again, unless a deployment is running.
 
     `secrets` are ARNs or names. Any change that DescribeSecret shows counts: a needless deployment is
     harmless. Raises `UnusableSecret` when new tasks could not start; those that run go on.

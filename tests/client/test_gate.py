@@ -132,7 +132,7 @@ _drawn = st.builds(
 
 @contextmanager
 def _set_up(server: Server, drawn: Drawn) -> Iterator[int]:
-    """Yields the port. The server is changed, and not started anew: the probe's answer has to follow."""
+    """Yields the port. The server is reconfigured without a restart: the probe's answer has to follow."""
     admin = server.client()
     admin.execute_command("REPLICAOF", "NO", "ONE")
     admin.config_set("maxmemory", "0")

@@ -80,7 +80,7 @@ class Operator:
 
     @property
     def at(self) -> EdgeOf:
-        """Reads the state anew, as each command does."""
+        """Reads the state again, as each command does."""
         secrets = Secrets(FakeSecretsManager({"check-pass": "let-me-through"}))
         parts: Any = (self.aws, self.edge.api(), secrets, self.edge.store)
         return EdgeOf(NAME, ENVIRONMENT, *parts)

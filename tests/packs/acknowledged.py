@@ -55,7 +55,7 @@ _CHANGED_OTHERWISE = (
     "CheckPassSecret",  # lets our own checks past a challenge, and nothing else
     "OriginLockAuthority",  # certificates below it are renewed by a function each day
     "Instances",  # tokens and URLs of Redis: CloudFormation writes them into the group
-    "PreviewDatabases",  # made anew with the preview
+    "PreviewDatabases",  # created again with the preview
 )
 
 

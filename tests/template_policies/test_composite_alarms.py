@@ -7,7 +7,9 @@ from template_policies import Graph
 from template_policies.rules.alarms.composite_alarm_rules_are_valid import check
 
 
-@pytest.mark.parametrize(("alarms", "wrong"), [(59, ""), (90, "must have 10240 at most"), (100, "refers to 101 alarms")])
+@pytest.mark.parametrize(
+    ("alarms", "wrong"), [(59, ""), (90, "must have 10240 at most"), (100, "refers to 101 alarms")]
+)
 def test_a_rule_is_as_long_as_cloudwatch_takes(alarms: int, wrong: str) -> None:
     names = [f"ServicesApiHealthyTasks{number:08d}" for number in range(alarms)]
     asked = [part for name in names for part in ('ALARM("', {"Fn::GetAtt": [name, "Arn"]}, '") OR ')]

@@ -11,7 +11,7 @@ from infra_constructs.cloudflare.provider import CloudflareProvider
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One rule of the ruleset engine, as its API has it."""
+    """One rule of the ruleset engine, with the fields of its API."""
 
     name: str
     """Owner and name identify our rules: another name is another rule."""

@@ -51,7 +51,7 @@ class Dashboard(Construct):
             ],
             rows.users(environment, hosts, checked, services),
             rows.edge(environment, hosts, egress, saving_percent, services),
-            rows.entrance(environment, balancer, services),
+            rows.load_balancer(environment, balancer, services),
             rows.running(environment, cluster, services),
             rows.database(environment, database),
             rows.redis(environment, redis_instance),

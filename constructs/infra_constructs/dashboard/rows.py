@@ -118,7 +118,7 @@ def edge(
     return widgets
 
 
-def entrance(environment: str, balancer: elbv2.ApplicationLoadBalancer, services: Sequence[WatchedService]) -> Row:
+def load_balancer(environment: str, balancer: elbv2.ApplicationLoadBalancer, services: Sequence[WatchedService]) -> Row:
     failed = balancer.metrics.http_code_elb(elbv2.HttpCodeElb.ELB_5XX_COUNT, period=MINUTE, statistic="Sum")
     groups = [
         (f"{each.name} {at}", group)

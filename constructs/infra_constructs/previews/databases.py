@@ -17,7 +17,7 @@ _EARLY_MORNING = events.Schedule.cron(hour="3", minute="30")
 
 
 class PreviewDatabases(Construct):
-    """Copies of the environment's own, from a template that is made anew each night (docs/adr/0015)."""
+    """Copies of the environment's own, from a template that is created again each night (docs/adr/0015)."""
 
     def __init__(self, scope: Construct, id_: str, *, logins: DatabaseLogins, slots: range) -> None:
         super().__init__(scope, id_)

@@ -5,7 +5,7 @@ other). So this grammar is strict, what it refuses is refused before anything is
 options from it rather than the URL. No message holds any part of a value: a URL that is wrong may be a password in
 the wrong place.
 
-Standard library only: the configuration, which knows no Lambda function, reads URLs by it, too.
+Standard library only: the configuration, which imports no Lambda function, reads URLs with it, too.
 """
 
 import re

@@ -31,8 +31,8 @@ def converge(request: Request, secrets: Secrets, rds: Any) -> Result:
                 value = secrets.read(secret)
                 login = Login.of(value)
                 set_password(connection, login)
-                # What generates the secret knows no address. A rotation that ends between this reading and writing is
-                # overwritten by the login before it, which stays valid (docs/adr/0013).
+                # Secrets Manager generates the secret without the address. A rotation that ends between this read and
+                # the write is overwritten by the login before it, which stays valid (docs/adr/0013).
                 if json.loads(value).get(URL) != login.url():
                     secrets.manager.put_secret_value(SecretId=secret, SecretString=login.secret())
     return Result(physical_id=request.physical_id or "database-logins")

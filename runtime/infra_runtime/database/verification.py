@@ -1,7 +1,7 @@
 """Verifies a restored database by its data: that RDS has finished the restore proves nothing.
 
 PostgreSQL starts without an error when the requested time is before the base backup, and when write-ahead log is
-missing at the end (measured: tests/rehearsal/test_restore.py).
+missing at the end (measured: tests/runtime/database/test_restore.py).
 """
 
 from collections.abc import Iterator, Mapping

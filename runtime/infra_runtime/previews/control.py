@@ -83,7 +83,7 @@ class Slot:
 @dataclass(frozen=True)
 class PreviewControl:
     clients: Any
-    """`client(service, …)`, as `infra_runtime.aws` has it."""
+    """Has `client(service, …)`, like `infra_runtime.aws`."""
     leases: Leases
     ledger: Ledger
     slots: Sequence[Slot]

@@ -73,7 +73,7 @@ def data_node(target: RedisTarget, node: Node) -> Any:
         host=node.host,
         port=node.port,
         db=target.database,
-        # As docs/redis-client.mjs has it.
+        # As docs/redis-client.mjs does.
         username=None if target.username == "default" else target.username,
         password=target.password,
         **_options(target),

@@ -90,7 +90,7 @@ class _Database:
             )
 
     def converge(self) -> dict[str, Any]:
-        """The database as Upstash has it in the end, with its password."""
+        """Creates or changes the database. Returns it as Upstash then describes it, with its password."""
         found = self._ours() or self._create()
         identity = found["database_id"]
         self.store.put(key_of(self.name), {"id": identity, "region": self.region})

@@ -126,7 +126,7 @@ def _tags(release: Release) -> Sequence[str]:
 
 
 def _by(event: Mapping[str, Any]) -> str:
-    """As the ledger has it."""
+    """Who stopped the release and why, for the ledger."""
     note = f": {event['note']}" if event.get("note") else ""
     return f"stopped by {event['who']}{note}"[:_LONGEST_NOTE]
 
@@ -148,7 +148,7 @@ class ReleaseControl:
     """Every rule of a release is checked here: a check in the caller would not bind other callers."""
 
     clients: Any
-    """`client(service)`, as `infra_runtime.aws` has it."""
+    """Has `client(service)`, like `infra_runtime.aws`."""
     ledger: Ledger
     service: ReleasedService
     database_log: str | None = None

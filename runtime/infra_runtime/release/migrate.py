@@ -270,7 +270,7 @@ class Migrate:
         return answer("FAILED")
 
     def _found(self, holder: Holder, image: str, *, is_done: bool) -> dict[str, Any]:
-        """As the ledger has it. Raises `psycopg.Error`."""
+        """The outcome, for the ledger. Raises `psycopg.Error`."""
         before = self.lock.facts()
         with self.connect() as connection:
             if not is_done:

@@ -1,4 +1,4 @@
-"""Alarms on the way in (load balancer) and the way out (NAT)."""
+"""Alarms on the network's way in (load balancer) and out (NAT)."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
