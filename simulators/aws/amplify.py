@@ -4,7 +4,7 @@ Sources: the API reference ("DomainAssociation", "Job"); answers that others hav
 `dev CNAME <pending>`, AWAITING_APP_CNAME); aws-amplify/amplify-hosting #821 and #1097 for the two ways to fail, #911
 and #2154 for the first build, #3708 and #3877 for a build whose branch is not known as one of Next.js's server, #3878
 for a domain that is changed while it is UPDATING, and aws-sdk-php #3054 for one that leads to no branch. How long
-UPDATING lasts is not documented; here it is two looks.
+UPDATING lasts is not documented; here it is two reads.
 """
 
 import hashlib

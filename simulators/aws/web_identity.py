@@ -1,4 +1,4 @@
-"""AssumeRoleWithWebIdentity: MiniStack looks at the trust of the role; AWS also at provider, audience and duration."""
+"""AssumeRoleWithWebIdentity: MiniStack checks the role's trust; AWS also checks provider, audience and duration."""
 
 from collections.abc import Mapping
 from typing import Any

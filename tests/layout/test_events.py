@@ -28,16 +28,16 @@ def value(expression: str, event: Mapping[str, Any], **inputs: str) -> Any:
     def of(token: str) -> str:
         if token.startswith("'") or token in ("==", "!=", "(", ")"):
             return token
-        return _OPERATORS.get(token) or f"look({token!r})"
+        return _OPERATORS.get(token) or f"lookup({token!r})"
 
-    def look(name: str) -> Any:
+    def lookup(name: str) -> Any:
         found: Any = {"github": {"event": event}, "inputs": inputs}
         for key in name.split("."):
             found = found.get(key) if isinstance(found, Mapping) else None
         return "" if found is None else found
 
     code = "".join(map(of, _TOKEN.findall(expression.removeprefix("${{").removesuffix("}}"))))
-    return eval(code, {"look": look})  # noqa: S307 - made of this repository's own workflows.
+    return eval(code, {"lookup": lookup})  # noqa: S307 - made of this repository's own workflows.
 
 
 def runs(workflow: str, job: str, event: Mapping[str, Any], **inputs: str) -> bool:

@@ -1,4 +1,4 @@
-"""Every single fault of a template is noticed, or explained as harmless. CI looks at a sample, `make mutate` at all.
+"""Every single fault of a template is noticed, or explained as harmless. CI judges a sample, `make mutate` at all.
 
 Snapshots do not count: a reviewer may overlook a change in them.
 """

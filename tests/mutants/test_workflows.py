@@ -1,4 +1,4 @@
-"""Every single fault of a workflow is noticed, or explained. CI looks at a sample, `make mutate` at all."""
+"""Every single fault of a workflow is noticed, or explained. CI judges a sample, `make mutate` at all."""
 
 import os
 import random

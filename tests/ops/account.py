@@ -1,4 +1,4 @@
-"""An account with one deployed environment, in memory, as far as `infra` looks at it."""
+"""An account with one deployed environment, in memory, as far as `infra` reads it."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -275,8 +275,8 @@ class Deploying(Rehearsed):
     """A stack that changes after a number of reads from CloudFormation."""
 
     status: str = "UPDATE_IN_PROGRESS"
-    looks_before: int = 0
-    looks: list[str] = field(default_factory=list)
+    reads_before: int = 0
+    reads: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "clients", _Deploying(self.clients, self))
@@ -298,8 +298,8 @@ class _Deploying:
         return self
 
     def paginate(self) -> list[dict[str, Any]]:
-        self._place.looks.append("")
-        status = self._place.status if len(self._place.looks) > self._place.looks_before else "UPDATE_COMPLETE"
+        self._place.reads.append("")
+        status = self._place.status if len(self._place.reads) > self._place.reads_before else "UPDATE_COMPLETE"
         return [{"Stacks": [{"StackName": "daadaar-dev-api", "StackStatus": status}]}]
 
 
@@ -319,7 +319,7 @@ def test_a_release_that_begins_during_a_restore_is_waited_for_and_goes_on_undist
     """Its migration may be in the database that serves; the restored one has none of it."""
     to = now_and_then(place, "k", "l")
     with pytest.raises(OperatorError, match="daadaar-dev-api is UPDATE_IN_PROGRESS"):
-        restore(deploying(place, looks_before=1), to)
+        restore(deploying(place, reads_before=1), to)
     write(place, "served all the time")
     assert place.next() is None
     assert len(place.restored()) == 1

@@ -19,7 +19,7 @@ OWN = {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566", "AWS_ACCESS_KEY_ID": "of-the
 
 @pytest.fixture
 def page() -> Iterator[str]:
-    """A sandbox of dev, as far as `./infra` looks at it."""
+    """A sandbox of dev, as far as `./infra` reads it."""
 
     def respond(handler: BaseHTTPRequestHandler, _: bytes) -> None:
         is_known = handler.command == "GET" or handler.headers["X-Sandbox"] == "t"

@@ -28,27 +28,27 @@ def queue(development: Account) -> Any:
     )
 
 
-def look(development: Account, instance: str) -> dict[str, Any]:
+def check(development: Account, instance: str) -> dict[str, Any]:
     return ask_probe(development, development.stack_name("Redis"), instance, {"report": True})
 
 
 def test_the_probe_counts_the_jobs_that_wait_for_the_worker(development: Account) -> None:
-    assert look(development, "jobs")["waiting"] == {"mailer": 0}
+    assert check(development, "jobs")["waiting"] == {"mailer": 0}
     client = queue(development)
     client.lpush("bull:mail:wait", "1", "2", "3")
     client.zadd("bull:mail:prioritized", {"4": 1})
-    found = look(development, "jobs")
+    found = check(development, "jobs")
     assert (found["waiting"], found["level"]) == ({"mailer": 4}, "ok")
-    assert "waiting" not in look(development, "main")
+    assert "waiting" not in check(development, "main")
 
 
 def test_a_queue_that_begins_to_evict_cannot_be_used(development: Account) -> None:
     client = queue(development)
     client.config_set("maxmemory-policy", "allkeys-lru")
-    found = look(development, "jobs")
+    found = check(development, "jobs")
     client.config_set("maxmemory-policy", "noeviction")
     assert (found["reason"], found["level"]) == ("evicts", "critical")
-    assert look(development, "jobs")["level"] == "ok"
+    assert check(development, "jobs")["level"] == "ok"
 
 
 def test_the_worker_scales_with_its_queue_and_the_others_with_cpu_and_memory(development: Account) -> None:
@@ -76,4 +76,4 @@ def test_users_stay_with_one_task_and_the_weights_are_those_of_the_deployment(de
 def test_no_password_is_in_the_probes_answer(development: Account) -> None:
     password = parse(redis.url_of_the_tasks(development)).password
     assert password
-    assert password not in json.dumps([look(development, each) for each in ("main", "jobs")])
+    assert password not in json.dumps([check(development, each) for each in ("main", "jobs")])

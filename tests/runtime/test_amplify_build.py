@@ -26,5 +26,5 @@ def test_a_branch_that_is_not_known_as_one_of_nextjs_does_not_build(framework: s
     app = simulator.create_app("site", arn_prefix="arn:aws:amplify:eu-central-1:1", variables={})
     simulator.create_branch(app, "main", framework=framework)
     build(Request("Create", {"App": app, "Branch": "main"}, None), AmplifyClient(simulator))
-    looks = [simulator.list_jobs(appId=app, branchName="main")["jobSummaries"][0]["status"] for _ in range(3)]
-    assert looks[-1] == status
+    statuses = [simulator.list_jobs(appId=app, branchName="main")["jobSummaries"][0]["status"] for _ in range(3)]
+    assert statuses[-1] == status

@@ -126,7 +126,7 @@ def test_the_edge_has_the_sites_record_proxied_afterwards_and_it_is_the_same_rec
 def test_a_later_deployment_leaves_a_proxied_site_as_it_is(hosting: Hosting) -> None:
     made = hosting.ask("Create")
     hosting.declare_names(("frontend", HOST, made.attributes["Target"]))
-    # Amplify looks again, and sees Cloudflare's addresses only.
+    # Amplify checks again, and sees Cloudflare's addresses only.
     hosting.amplify.apps[hosting.app].domains[HOST].status = "AWAITING_APP_CNAME"
     assert hosting.edge.writes(lambda: hosting.ask("Update", made.physical_id)) == []
     assert hosting.ours()[SITE] == (hosting.target(), True)

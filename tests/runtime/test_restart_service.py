@@ -62,20 +62,20 @@ class Account:
         self.forced += 1
 
 
-def look(account: Account, after: timedelta) -> float:
+def reconciled(account: Account, after: timedelta) -> float:
     secrets = ["arn:login", "daadaar/jwt"] if "daadaar/jwt" in account.secrets else ["arn:login"]
     return reconcile(account, account, cluster="c", service="s", secrets=secrets, now=ROTATED + after)
 
 
 def test_tasks_from_before_a_rotation_are_replaced() -> None:
     account = Account(ROTATED + MINUTE, ROTATED - MINUTE)
-    assert look(account, 2 * HOUR) == 2.0
+    assert reconciled(account, 2 * HOUR) == 2.0
     assert account.forced == 1
 
 
 def test_tasks_that_have_read_the_new_login_are_left_alone() -> None:
     account = Account(ROTATED, ROTATED + MINUTE)
-    assert look(account, 48 * HOUR) == 0.0
+    assert reconciled(account, 48 * HOUR) == 0.0
     assert account.forced == 0
 
 
@@ -84,38 +84,38 @@ def test_a_release_under_way_ends_first_and_then_its_tasks_are_replaced() -> Non
     account = Account(ROTATED - HOUR, ROTATED - MINUTE)
     for state in ("PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"):
         account.deployments = [(ROTATED - 5 * MINUTE, state)]
-        assert look(account, 3 * HOUR) == 3.0
+        assert reconciled(account, 3 * HOUR) == 3.0
         assert account.forced == 0
     account.deployments = [(ROTATED - 5 * MINUTE, "SUCCESSFUL")]
-    look(account, 4 * HOUR)
+    reconciled(account, 4 * HOUR)
     assert account.forced == 1
 
 
 def test_a_deployment_that_was_rolled_back_is_repeated_later_and_reported_meanwhile() -> None:
     account = Account(ROTATED - HOUR)
     account.deployments = [(ROTATED + MINUTE, "ROLLBACK_SUCCESSFUL")]
-    assert look(account, 5 * HOUR) == 5.0
+    assert reconciled(account, 5 * HOUR) == 5.0
     assert account.forced == 0
-    assert look(account, 7 * HOUR) == 7.0
+    assert reconciled(account, 7 * HOUR) == 7.0
     assert account.forced == 1
 
 
 def test_any_secret_that_changes_replaces_the_tasks_and_the_first_change_counts() -> None:
     account = Account(ROTATED + MINUTE)
     account.secrets["daadaar/jwt"] = changed(ROTATED + HOUR)
-    assert look(account, 3 * HOUR) == 2.0
+    assert reconciled(account, 3 * HOUR) == 2.0
     assert account.forced == 1
     account.tasks = {0: ROTATED - MINUTE}
-    assert look(account, 3 * HOUR) == 3.0
+    assert reconciled(account, 3 * HOUR) == 3.0
     account.tasks = {0: ROTATED + HOUR}
-    assert look(account, 3 * HOUR) == 0.0
+    assert reconciled(account, 3 * HOUR) == 0.0
 
 
 def test_a_change_after_a_rolled_back_deployment_starts_another_one() -> None:
     account = Account(ROTATED - HOUR)
     account.deployments = [(ROTATED + MINUTE, "ROLLBACK_SUCCESSFUL")]
     account.secrets["daadaar/jwt"] = changed(ROTATED + HOUR)
-    assert look(account, 2 * HOUR) == 2.0
+    assert reconciled(account, 2 * HOUR) == 2.0
     assert account.forced == 1
 
 
@@ -124,10 +124,10 @@ def test_a_change_during_a_deployment_replaces_the_tasks_after_it() -> None:
     account = Account(ROTATED + MINUTE)
     account.secrets["daadaar/jwt"] = changed(ROTATED + 2 * MINUTE)
     account.deployments = [(ROTATED + MINUTE, "IN_PROGRESS")]
-    look(account, 3 * MINUTE)
+    reconciled(account, 3 * MINUTE)
     assert account.forced == 0
     account.deployments = [(ROTATED + MINUTE, "SUCCESSFUL")]
-    look(account, 15 * MINUTE)
+    reconciled(account, 15 * MINUTE)
     assert account.forced == 1
 
 
@@ -136,7 +136,7 @@ def test_tasks_are_not_replaced_while_a_secret_is_missing() -> None:
     account = Account(ROTATED - HOUR)
     account.secrets["daadaar/jwt"] = changed(ROTATED) | {"DeletedDate": ROTATED + 7 * 24 * HOUR}
     with pytest.raises(UnusableSecret, match="daadaar/jwt is scheduled for deletion"):
-        look(account, HOUR)
+        reconciled(account, HOUR)
     with pytest.raises(UnusableSecret, match="daadaar/gone does not exist"):
         reconcile(account, account, cluster="c", service="s", secrets=["daadaar/gone"], now=ROTATED)
     assert account.forced == 0

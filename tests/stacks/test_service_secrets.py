@@ -1,4 +1,4 @@
-"""Who looks at which secret: the function that releases an image, and one that restarts each service that reads one."""
+"""Who reads which secret: the function that releases an image, and one that restarts each service that reads one."""
 
 import json
 import shutil

@@ -164,9 +164,9 @@ def test_a_pipeline_releases_its_own_service_and_nothing_else(name: str, templat
     environment = load([name])[name]
     for service, own in released(environment).items():
         found = statements(templates, name, str(own.repository), github_environment(environment, service))
-        looks = ("Describe", "List", "Get", "BatchGet", "BatchCheck", "Filter")
+        reads = ("Describe", "List", "Get", "BatchGet", "BatchCheck", "Filter")
         every = {action for each in found for action in _actions(each)}
-        changes = {action for action in every if not action.split(":")[1].startswith(looks)}
+        changes = {action for action in every if not action.split(":")[1].startswith(reads)}
         uploads = {"s3:PutObject"} if service == "frontend" else set()
         assert changes == uploads | {
             "ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
@@ -190,17 +190,17 @@ def test_a_pipeline_releases_its_own_service_and_nothing_else(name: str, templat
 @pytest.mark.parametrize("name", available())
 def test_this_repository_can_assume_only_cdks_roles(name: str, templates: Templates) -> None:
     delivery = load([name])[name].delivery
-    become, *looks = statements(templates, name, delivery.repository, delivery.environment)
+    become, *reads = statements(templates, name, delivery.repository, delivery.environment)
     assert become["Action"] == "sts:AssumeRole"
     assert all(":role/cdk-hnb659fds-" in str(each) and "*" not in str(each) for each in become["Resource"])
-    actions = {action.partition(":")[2] for each in looks for action in _actions(each)}
+    actions = {action.partition(":")[2] for each in reads for action in _actions(each)}
     assert actions == {
         "DescribeStacks", "DescribeStackEvents", "GetTemplate", "ListStackResources", "ListStacks", "DescribeRules",
         "DescribeDBInstances", "DescribeReplicationGroups", "GetDomainAssociation", "ListJobs",
         "ListServiceDeployments",
         "DescribeAlarms", "DescribeServices", "Query", "ListOpenIDConnectProviders", "ListRoles",
         "GetAWSDefaultServiceQuota", "GetServiceQuota", "ListRequestedServiceQuotaChangeHistoryByQuota",
-        "ListSubscriptionsByTopic",
+        "ListSubscriptionsByTopic", "DescribeSlackWorkspaces", "DescribeSlackChannelConfigurations",
     }  # fmt: skip
 
 
@@ -209,8 +209,8 @@ def test_the_drift_role_reads_settings_and_no_data(name: str, templates: Templat
     delivery = load([name])[name].delivery
     found = statements(templates, name, delivery.repository, f"{delivery.environment}-drift")
     actions = {action for each in found for action in _actions(each)}
-    looks = re.compile(r"[a-z0-9-]+:(Describe|Get|List|Detect)[A-Za-z]*\*?")
-    assert [each for each in actions if not looks.fullmatch(each)] == []
+    reads = re.compile(r"[a-z0-9-]+:(Describe|Get|List|Detect)[A-Za-z]*\*?")
+    assert [each for each in actions if not reads.fullmatch(each)] == []
     data = ("s3:GetObject", "secretsmanager:GetSecretValue", "ssm:GetParameter", "logs:GetLogEvents", "kms:Decrypt",
             "dynamodb:GetItem", "lambda:InvokeFunction")  # fmt: skip
     granted = [action for action in data for each in actions if fnmatch(action, each)]
@@ -221,9 +221,9 @@ def test_a_pull_request_pushes_and_asks_for_a_preview_and_nothing_else(templates
     environment = load(["dev"])["dev"]
     for service, own in released(environment).items():
         found = statements(templates, "dev", str(own.repository), github_preview_environment(environment, service))
-        looks = ("Describe", "List", "Get", "BatchGet", "BatchCheck")
+        reads = ("Describe", "List", "Get", "BatchGet", "BatchCheck")
         every = {action for each in found for action in _actions(each)}
-        assert {action for action in every if not action.split(":")[1].startswith(looks)} == {
+        assert {action for action in every if not action.split(":")[1].startswith(reads)} == {
             "ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
             "lambda:InvokeFunction",
         }  # fmt: skip

@@ -203,13 +203,13 @@ def test_a_list_that_is_written_as_a_whole_keeps_the_entries_of_others(edge: Edg
 
 def test_a_list_that_changes_concurrently_is_read_again(edge: Edge) -> None:
     """Another client adds an entry between the two reads before the write."""
-    answer, looks = edge.simulator.answer, []
+    answer, reads = edge.simulator.answer, []
 
     def meddling(call: Any) -> Any:
         found = answer(call)
         if call.path.endswith("cloud_connector/rules") and call.method == "GET":
-            looks.append(call)
-            if len(looks) == 1:
+            reads.append(call)
+            if len(reads) == 1:
                 edge.zone.connectors.append(edge.zone.connectors[0] | {"id": identity(), "description": "new"})
         return found
 

@@ -33,7 +33,7 @@ class Round:
     seconds: float
 
 
-Look = Callable[[str], Round]
+Check = Callable[[str], Round]
 
 
 class Manager:
@@ -60,7 +60,7 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> Manager:
 
 
 @pytest.fixture
-def look(manager: Manager, capsys: pytest.CaptureFixture[str]) -> Look:
+def check(manager: Manager, capsys: pytest.CaptureFixture[str]) -> Check:
     def once(url: str) -> Round:
         manager.url = url
         started = time.perf_counter()
@@ -106,8 +106,8 @@ def url_of(server: Server, password: str = PASSWORD, user: str = "") -> str:
     return f"{scheme}://{user}:{password}@{server.address}:{server.port}"
 
 
-def test_a_server_that_is_well(server: Server, look: Look) -> None:
-    found = look(url_of(server))
+def test_a_server_that_is_well(server: Server, check: Check) -> None:
+    found = check(url_of(server))
     _is_well(found)
     assert (found.report["mode"], found.report["role"]) == ("standalone", "master")
     client = server.client()
@@ -117,20 +117,20 @@ def test_a_server_that_is_well(server: Server, look: Look) -> None:
 
 
 def test_a_queue_on_a_server_that_may_evict_its_jobs_cannot_be_used(
-    server: Server, look: Look, monkeypatch: pytest.MonkeyPatch
+    server: Server, check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.client().config_set("maxmemory-policy", "volatile-ttl")
-    _is_well(look(url_of(server)))
+    _is_well(check(url_of(server)))
     monkeypatch.setenv("EVICTION", "false")
-    found = look(url_of(server))
+    found = check(url_of(server))
     assert (found.report["reason"], found.report["level"]) == (Reason.EVICTS, "critical")
     assert (found.metrics["Unusable"], found.metrics["WriteOk"]) == (1, 1)
     server.client().config_set("maxmemory-policy", "noeviction")
-    _is_well(look(url_of(server)))
+    _is_well(check(url_of(server)))
 
 
 def test_a_queue_whose_user_may_not_ask_for_the_policy_is_no_fault(
-    server: Server, look: Look, monkeypatch: pytest.MonkeyPatch
+    server: Server, check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.client().config_set("maxmemory-policy", "volatile-ttl")
     server.client().acl_setuser(
@@ -138,65 +138,65 @@ def test_a_queue_whose_user_may_not_ask_for_the_policy_is_no_fault(
         commands=["+ping", "+multi", "+set", "+incr", "+exec"],
     )  # fmt: skip
     monkeypatch.setenv("EVICTION", "false")
-    _is_well(look(url_of(server, user="probe")))
+    _is_well(check(url_of(server, user="probe")))
 
 
-def test_a_server_that_is_well_over_tls(authority: Authority, tmp_path: Path, look: Look) -> None:
+def test_a_server_that_is_well_over_tls(authority: Authority, tmp_path: Path, check: Check) -> None:
     server = Server(tmp_path / "tls", password=PASSWORD, certificate=authority.certificate("127.0.0.1"))
     with running(server):
-        _is_well(look(url_of(server)))
+        _is_well(check(url_of(server)))
 
 
-def test_server_down(server: Server, look: Look) -> None:
+def test_server_down(server: Server, check: Check) -> None:
     server.kill()
-    _is(look(url_of(server)), Reason.REFUSED)
+    _is(check(url_of(server)), Reason.REFUSED)
 
 
-def test_server_frozen(server: Server, look: Look) -> None:
+def test_server_frozen(server: Server, check: Check) -> None:
     server.freeze()
-    _is(look(url_of(server)), Reason.SILENT)
+    _is(check(url_of(server)), Reason.SILENT)
     server.thaw()
-    _is_well(look(url_of(server)))
+    _is_well(check(url_of(server)))
 
 
-def test_not_redis_at_all(look: Look) -> None:
+def test_not_redis_at_all(check: Check) -> None:
     with proxy.says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") as port:
-        _is(look(f"redis://127.0.0.1:{port}"), Reason.NOT_REDIS)
+        _is(check(f"redis://127.0.0.1:{port}"), Reason.NOT_REDIS)
 
 
-def test_a_listener_that_never_answers_is_reported(look: Look) -> None:
+def test_a_listener_that_never_answers_is_reported(check: Check) -> None:
     with proxy.silent() as port:
-        _is(look(f"redis://127.0.0.1:{port}"), Reason.SILENT)
+        _is(check(f"redis://127.0.0.1:{port}"), Reason.SILENT)
 
 
-def test_a_name_that_does_not_resolve(look: Look) -> None:
-    _is(look("redis://nowhere.invalid"), Reason.DNS)
+def test_a_name_that_does_not_resolve(check: Check) -> None:
+    _is(check("redis://nowhere.invalid"), Reason.DNS)
 
 
-def test_a_name_server_that_does_not_answer(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_server_that_does_not_answer(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: time.sleep(60))
-    _is(look("redis://slow.example.com"), Reason.DNS)
+    _is(check("redis://slow.example.com"), Reason.DNS)
 
 
-def test_wrong_password_and_wrong_user(server: Server, look: Look) -> None:
-    _is(look(url_of(server, "another")), Reason.WRONG_CREDENTIALS)
-    _is(look(url_of(server, PASSWORD, "nobody")), Reason.WRONG_CREDENTIALS)
-    _is(look(f"redis://127.0.0.1:{server.port}"), Reason.WRONG_CREDENTIALS)
+def test_wrong_password_and_wrong_user(server: Server, check: Check) -> None:
+    _is(check(url_of(server, "another")), Reason.WRONG_CREDENTIALS)
+    _is(check(url_of(server, PASSWORD, "nobody")), Reason.WRONG_CREDENTIALS)
+    _is(check(f"redis://127.0.0.1:{server.port}"), Reason.WRONG_CREDENTIALS)
 
 
-def test_a_user_who_may_not_ping_or_may_not_write(server: Server, look: Look) -> None:
+def test_a_user_who_may_not_ping_or_may_not_write(server: Server, check: Check) -> None:
     client = server.client()
     client.execute_command("ACL", "SETUSER", "mute", "on", f">{PASSWORD}", "~*", "+@all", "-ping")
     client.execute_command("ACL", "SETUSER", "reader", "on", f">{PASSWORD}", "~*", "+@read", "+ping")
-    _is(look(url_of(server, user="mute")), Reason.NO_PERMISSION)
-    _is(look(url_of(server, user="reader")), Reason.NO_PERMISSION, connected=True)
+    _is(check(url_of(server, user="mute")), Reason.NO_PERMISSION)
+    _is(check(url_of(server, user="reader")), Reason.NO_PERMISSION, connected=True)
 
 
-def test_a_user_who_may_do_no_more_than_needed_is_well(server: Server, look: Look) -> None:
+def test_a_user_who_may_do_no_more_than_needed_is_well(server: Server, check: Check) -> None:
     server.client().execute_command(
         "ACL", "SETUSER", "least", "on", f">{PASSWORD}", "~ratelimit:*", "+ping", "+multi", "+set", "+incr", "+exec"
     )
-    found = look(url_of(server, user="least"))
+    found = check(url_of(server, user="least"))
     _is_well(found)
     assert (found.report["mode"], found.report["role"]) == (None, None)
 
@@ -211,49 +211,49 @@ def test_a_user_who_may_do_no_more_than_needed_is_well(server: Server, look: Loo
     ids=str,
 )
 def test_a_certificate_that_is_wrong(
-    reason: Reason, certificate: Callable[[Authority], Any], authority: Authority, tmp_path: Path, look: Look
+    reason: Reason, certificate: Callable[[Authority], Any], authority: Authority, tmp_path: Path, check: Check
 ) -> None:
     server = Server(tmp_path / "tls", password=PASSWORD, certificate=certificate(authority))
     with running(server):
-        _is(look(url_of(server)), reason)
+        _is(check(url_of(server)), reason)
 
 
-def test_tls_on_one_side_only(authority: Authority, server: Server, tmp_path: Path, look: Look) -> None:
-    _is(look(url_of(server).replace("redis://", "rediss://")), Reason.PLAIN_SERVER)
+def test_tls_on_one_side_only(authority: Authority, server: Server, tmp_path: Path, check: Check) -> None:
+    _is(check(url_of(server).replace("redis://", "rediss://")), Reason.PLAIN_SERVER)
     secure = Server(tmp_path / "tls", password=PASSWORD, certificate=authority.certificate("127.0.0.1"))
     with running(secure):
-        _is(look(url_of(secure).replace("rediss://", "redis://")), Reason.TLS_SERVER)
+        _is(check(url_of(secure).replace("rediss://", "redis://")), Reason.TLS_SERVER)
 
 
 @pytest.mark.parametrize(("milliseconds", "level"), [(99, "ok"), (101, "warning")])
 def test_the_threshold_of_latency_is_a_hundred_milliseconds(
-    milliseconds: int, level: str, server: Server, look: Look
+    milliseconds: int, level: str, server: Server, check: Check
 ) -> None:
     with proxy.Gate.before(server.port, delay_ms=milliseconds) as gate:
         # A machine that is busy adds to a delay and never takes from it: one round in forty is as the delay is.
         for _ in range(40 if level == "ok" else 1):
-            found = look(f"redis://:{PASSWORD}@127.0.0.1:{gate.port}")
+            found = check(f"redis://:{PASSWORD}@127.0.0.1:{gate.port}")
             if found.report["level"] == level:
                 break
     assert found.metrics["PingMilliseconds"] >= milliseconds
     assert (found.report["level"], found.metrics["Unusable"]) == (level, 0)
 
 
-def test_a_server_that_answers_after_requests_have_given_up_cannot_be_used(server: Server, look: Look) -> None:
+def test_a_server_that_answers_after_requests_have_given_up_cannot_be_used(server: Server, check: Check) -> None:
     with proxy.Gate.before(server.port, delay_ms=230) as gate:
-        found = look(f"redis://:{PASSWORD}@127.0.0.1:{gate.port}")
+        found = check(f"redis://:{PASSWORD}@127.0.0.1:{gate.port}")
     assert (found.report["reason"], found.report["level"]) == (Reason.TOO_SLOW, "critical")
     assert (found.metrics["Unusable"], found.metrics["ConnectionFailure"], found.metrics["WriteOk"]) == (1, 0, 1)
 
 
-def test_a_database_that_the_server_does_not_have(tmp_path: Path, look: Look) -> None:
+def test_a_database_that_the_server_does_not_have(tmp_path: Path, check: Check) -> None:
     few = Server(tmp_path / "few", password=PASSWORD, options=["databases 4"])
     with running(few):
-        _is_well(look(f"{url_of(few)}/3"))
-        _is(look(f"{url_of(few)}/4"), Reason.NO_DATABASE)
+        _is_well(check(f"{url_of(few)}/3"))
+        _is(check(f"{url_of(few)}/4"), Reason.NO_DATABASE)
 
 
-def test_slow_commands_of_others_are_latency_and_no_failure(server: Server, look: Look) -> None:
+def test_slow_commands_of_others_are_latency_and_no_failure(server: Server, check: Check) -> None:
     over = threading.Event()
 
     def keep_it_busy() -> None:
@@ -268,7 +268,7 @@ def test_slow_commands_of_others_are_latency_and_no_failure(server: Server, look
     try:
         # On a busy machine its pings may come first, or take much longer, and again: not in ten rounds.
         for _ in range(10):
-            found = look(url_of(server))
+            found = check(url_of(server))
             if found.report["level"] == "warning":
                 break
     finally:
@@ -279,22 +279,22 @@ def test_slow_commands_of_others_are_latency_and_no_failure(server: Server, look
     assert found.metrics["PingMilliseconds"] > 100
 
 
-def test_too_many_clients_is_a_reason(server: Server, look: Look) -> None:
+def test_too_many_clients_is_a_reason(server: Server, check: Check) -> None:
     server.client().config_set("maxclients", 1)
     with server.client() as first:
         first.ping()
-        _is(look(url_of(server)), Reason.TOO_MANY_CLIENTS)
+        _is(check(url_of(server)), Reason.TOO_MANY_CLIENTS)
 
 
-def test_out_of_memory(server: Server, look: Look) -> None:
+def test_out_of_memory(server: Server, check: Check) -> None:
     client = server.client()
     client.config_set("maxmemory-policy", "noeviction")
     client.config_set("maxmemory", "1mb")
     assert client.ping()
-    _is(look(url_of(server)), Reason.OUT_OF_MEMORY, connected=True)
+    _is(check(url_of(server)), Reason.OUT_OF_MEMORY, connected=True)
 
 
-def test_a_read_only_replica_and_one_that_lost_its_master(server: Server, tmp_path: Path, look: Look) -> None:
+def test_a_read_only_replica_and_one_that_lost_its_master(server: Server, tmp_path: Path, check: Check) -> None:
     options = [f"replicaof 127.0.0.1 {server.port}", "replica-serve-stale-data no"]
     replica = Server(tmp_path / "replica", password=PASSWORD, options=options)
     with running(replica):
@@ -302,16 +302,16 @@ def test_a_read_only_replica_and_one_that_lost_its_master(server: Server, tmp_pa
         give_up = time.monotonic() + 10
         while client.info("replication")["master_link_status"] != "up" and time.monotonic() < give_up:
             time.sleep(0.05)
-        found = look(url_of(replica))
+        found = check(url_of(replica))
         _is(found, Reason.READ_ONLY, connected=True)
         assert found.report["role"] == "slave"
         server.kill()
         while client.info("replication")["master_link_status"] == "up":
             time.sleep(0.05)
-        _is(look(url_of(replica)), Reason.MASTER_DOWN)
+        _is(check(url_of(replica)), Reason.MASTER_DOWN)
 
 
-def test_loading(server: Server, look: Look) -> None:
+def test_loading(server: Server, check: Check) -> None:
     client = server.client()
     client.execute_command("DEBUG", "POPULATE", "200000")
     client.save()
@@ -322,16 +322,16 @@ def test_loading(server: Server, look: Look) -> None:
     )
     server.start(wait=False)
     give_up = time.monotonic() + 20
-    while (found := look(url_of(server))).report["reason"] != Reason.LOADING and time.monotonic() < give_up:
+    while (found := check(url_of(server))).report["reason"] != Reason.LOADING and time.monotonic() < give_up:
         time.sleep(0.05)
     _is(found, Reason.LOADING)
 
 
-def test_a_connection_killed_while_idle_is_no_outage(server: Server, look: Look) -> None:
+def test_a_connection_killed_while_idle_is_no_outage(server: Server, check: Check) -> None:
     """The next round has a connection of its own; one that is killed in the middle of a round is counted."""
-    look(url_of(server))
+    check(url_of(server))
     server.client().execute_command("CLIENT", "KILL", "TYPE", "normal")
-    _is_well(look(url_of(server)))
+    _is_well(check(url_of(server)))
 
 
 @pytest.mark.parametrize(
@@ -345,9 +345,9 @@ def test_a_connection_killed_while_idle_is_no_outage(server: Server, look: Look)
         (b"%1\r\n", Reason.NOT_REDIS),
     ],
 )
-def test_refusals_of_upstash_and_unknown_ones_have_their_reason(says: bytes, reason: Reason, look: Look) -> None:
+def test_refusals_of_upstash_and_unknown_ones_have_their_reason(says: bytes, reason: Reason, check: Check) -> None:
     with proxy.says(says) as port:
-        _is(look(f"redis://127.0.0.1:{port}"), reason)
+        _is(check(f"redis://127.0.0.1:{port}"), reason)
 
 
 def test_no_round_is_longer_than_its_time() -> None:
@@ -360,15 +360,15 @@ def unavailable(**_: str) -> dict[str, str]:
     raise ConnectionError
 
 
-def test_a_url_that_is_none_and_a_secret_that_cannot_be_read(manager: Manager, look: Look, server: Server) -> None:
-    _is(look("redis://h/1/2"), Reason.BAD_URL)
-    _is(look(f"redis://:{PASSWORD}@h@h"), Reason.BAD_URL)
-    _is_well(look(url_of(server)))
+def test_a_url_that_is_none_and_a_secret_that_cannot_be_read(manager: Manager, check: Check, server: Server) -> None:
+    _is(check("redis://h/1/2"), Reason.BAD_URL)
+    _is(check(f"redis://:{PASSWORD}@h@h"), Reason.BAD_URL)
+    _is_well(check(url_of(server)))
     well, manager.get_secret_value = url_of(server), unavailable  # type: ignore[method-assign]
     # What was read last goes on: Secrets Manager's outage is not Redis'.
-    _is_well(look(well))
+    _is_well(check(well))
     monitor._last.clear()
-    _is(look(well), Reason.NO_SECRET)
+    _is(check(well), Reason.NO_SECRET)
 
 
 def sentinel_url(found: Sentinels, master: str = "mymaster") -> str:
@@ -376,57 +376,57 @@ def sentinel_url(found: Sentinels, master: str = "mymaster") -> str:
     return f"redis-sentinel://:{PASSWORD}@{nodes}/{master}"
 
 
-def _until_well(look: Look, url: str, seconds: float) -> Round:
+def _until_well(check: Check, url: str, seconds: float) -> Round:
     started = time.monotonic()
-    while (found := look(url)).metrics["Unusable"] and time.monotonic() - started < seconds:
+    while (found := check(url)).metrics["Unusable"] and time.monotonic() - started < seconds:
         time.sleep(0.1)
     return found
 
 
-def test_sentinels_that_are_well_fail_over_and_go(three_sentinels: Sentinels, look: Look) -> None:
+def test_sentinels_that_are_well_fail_over_and_go(three_sentinels: Sentinels, check: Check) -> None:
     url = sentinel_url(three_sentinels)
-    _is_well(look(url))
-    _is(look(sentinel_url(three_sentinels, "another")), Reason.UNKNOWN_MASTER)
+    _is_well(check(url))
+    _is(check(sentinel_url(three_sentinels, "another")), Reason.UNKNOWN_MASTER)
     three_sentinels.sentinels[0].kill()
-    found = look(url)
+    found = check(url)
     assert (found.report["level"], found.report["reason"]) == ("ok", None)
     assert found.metrics["ErrorRatePercent"] > 0, "the missing Sentinel is noticed"
     three_sentinels.sentinels[0].start()
     time.sleep(2)  # until the others count it again
     three_sentinels.primary.kill()
-    assert look(url).metrics["Unusable"] == 1
-    _is_well(_until_well(look, url, 5))
+    assert check(url).metrics["Unusable"] == 1
+    _is_well(_until_well(check, url, 5))
     for each in three_sentinels.sentinels:
         each.kill()
-    _is(look(url), Reason.NO_SENTINEL)
+    _is(check(url), Reason.NO_SENTINEL)
 
 
-def test_a_cluster_that_is_well_and_loses_a_primary(six_nodes: list[Server], look: Look) -> None:
+def test_a_cluster_that_is_well_and_loses_a_primary(six_nodes: list[Server], check: Check) -> None:
     nodes = ",".join(f"127.0.0.1:{each.port}" for each in six_nodes)
     whole = f"redis://:{PASSWORD}@{nodes}"
-    _is_well(look(whole))
-    _is_well(look(f"{url_of(six_nodes[2])}?cluster=true"))
+    _is_well(check(whole))
+    _is_well(check(f"{url_of(six_nodes[2])}?cluster=true"))
     for primary in six_nodes[:3]:  # whichever of them has the slot of one key or another
-        plain = look(url_of(primary))
+        plain = check(url_of(primary))
         _is(plain, Reason.IS_A_CLUSTER, connected=True)
         assert plain.report["mode"] == "cluster"
     client = six_nodes[2].client()
     client.execute_command("CLUSTER", "DELSLOTSRANGE", "16000", "16010")
-    _is(look(url_of(six_nodes[2]) + "?cluster=true"), Reason.CLUSTER_INCOMPLETE)
+    _is(check(url_of(six_nodes[2]) + "?cluster=true"), Reason.CLUSTER_INCOMPLETE)
     client.execute_command("CLUSTER", "ADDSLOTSRANGE", "16000", "16010")
-    _is_well(_until_well(look, whole, 5))
+    _is_well(_until_well(check, whole, 5))
     six_nodes[1].kill()
-    _is(look(whole), Reason.CLUSTER_INCOMPLETE)
-    _is_well(_until_well(look, whole, 7))
+    _is(check(whole), Reason.CLUSTER_INCOMPLETE)
+    _is_well(_until_well(check, whole, 7))
 
 
-def test_a_cluster_url_of_a_single_server_is_reported(server: Server, look: Look) -> None:
-    _is(look(f"{url_of(server)}?cluster=true"), Reason.NOT_A_CLUSTER)
+def test_a_cluster_url_of_a_single_server_is_reported(server: Server, check: Check) -> None:
+    _is(check(f"{url_of(server)}?cluster=true"), Reason.NOT_A_CLUSTER)
 
 
-def test_every_node_of_a_list_is_tried(six_nodes: list[Server], look: Look) -> None:
+def test_every_node_of_a_list_is_tried(six_nodes: list[Server], check: Check) -> None:
     alive = six_nodes[0]
-    found = look(f"redis://:{PASSWORD}@127.0.0.1:1,127.0.0.1:{alive.port}")
+    found = check(f"redis://:{PASSWORD}@127.0.0.1:1,127.0.0.1:{alive.port}")
     assert (found.report["level"], found.metrics["Unusable"]) == ("ok", 0)
     assert found.metrics["ErrorRatePercent"] > 0
 

@@ -300,19 +300,19 @@ def test_the_edge_answers_from_its_cache_until_the_time_is_over_or_the_prefix_is
         "cache_key": {"custom_key": {"query_string": {"exclude": "*"}}},
     }
 
-    def look(settings: dict[str, Any], path: str, query: str = "", status: int = 200) -> str:
+    def fetched(settings: dict[str, Any], path: str, query: str = "", status: int = 200) -> str:
         def fetch() -> httpx.Response:
             asked.append(path)
             return httpx.Response(status)
 
         return str(cache.answer(settings, f"a.example{path}", query, fetch).headers.get("cf-cache-status"))
 
-    assert [look(ignoring, "/x", query) for query in ("", "?a", "?b")] == ["MISS", "HIT", "HIT"]
+    assert [fetched(ignoring, "/x", query) for query in ("", "?a", "?b")] == ["MISS", "HIT", "HIT"]
     by_query = ignoring | {"cache_key": {}}
-    assert [look(by_query, "/y", query) for query in ("a", "b", "a")] == ["MISS", "MISS", "HIT"]
-    assert [look(ignoring | {"edge_ttl": {"default": 0}}, "/z") for _ in range(2)] == ["MISS", "MISS"]
-    assert [look(ignoring, "/missing", status=403) for _ in range(2)] == ["MISS", "MISS"]
-    assert look({}, "/x") == "None"
+    assert [fetched(by_query, "/y", query) for query in ("a", "b", "a")] == ["MISS", "MISS", "HIT"]
+    assert [fetched(ignoring | {"edge_ttl": {"default": 0}}, "/z") for _ in range(2)] == ["MISS", "MISS"]
+    assert [fetched(ignoring, "/missing", status=403) for _ in range(2)] == ["MISS", "MISS"]
+    assert fetched({}, "/x") == "None"
     zone.purged.append("a.example/x")
-    assert [look(ignoring, "/x") for _ in range(2)] == ["MISS", "HIT"]
+    assert [fetched(ignoring, "/x") for _ in range(2)] == ["MISS", "HIT"]
     assert len(asked) == 9
