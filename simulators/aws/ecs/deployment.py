@@ -125,7 +125,7 @@ class Deployment(ABC):
         self.failure: DeploymentFailed | None = None
         self._service_arn = service_arn
         self._configuration = self.service["deploymentConfiguration"]
-        self._before = _serving.get(service_arn)
+        self._before: Deployment | None = None
         tail, number = key_of(service_arn), len(revisions) + 1
         base = service_arn.partition(":service/")[0]
         self.target = f"{base}:service-revision/{tail}/{number:019}"
@@ -145,7 +145,7 @@ class Deployment(ABC):
             "clusterArn": self.service["clusterArn"],
             "createdAt": time.time(),
             "startedAt": time.time(),
-            "sourceServiceRevisions": [{"arn": self._before.target}] if self._before else [],
+            "sourceServiceRevisions": [],
             "targetServiceRevision": {"arn": self.target, "requestedTaskCount": 0, "runningTaskCount": 0},
             "deploymentConfiguration": self._configuration,
             "status": "PENDING",
@@ -306,7 +306,11 @@ class Deployment(ABC):
     # -- the whole deployment
 
     def run(self) -> None:
+        """Deploys once no other deployment of the service runs: it replaces the tasks that serve then."""
         with _busy.setdefault(self._service_arn, threading.Lock()):
+            if (before := _serving.get(self._service_arn)) is not None:
+                self._before = before
+                self.record["sourceServiceRevisions"] = [{"arn": before.target}]
             if self.record["status"] == "PENDING":
                 self.record["status"] = "IN_PROGRESS"
             try:

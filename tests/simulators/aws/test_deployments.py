@@ -73,6 +73,9 @@ class Service:
         (arn,) = [each["PhysicalResourceId"] for each in made if each["ResourceType"] == "AWS::ECS::Service"]
         return dict(self._ecs.describe_services(cluster="one", services=[arn])["services"][0])
 
+    def force_new_deployment(self) -> None:
+        self._ecs.update_service(cluster="one", service=self.described["serviceName"], forceNewDeployment=True)
+
     def tasks(self, status: str = "RUNNING") -> list[str]:
         """ARNs of the tasks with this desired status."""
         return [str(each["taskArn"]) for each in tasks_of(self._ecs, self.described, desiredStatus=status)]
@@ -110,6 +113,17 @@ def test_new_tasks_take_over_and_old_ones_end(service: Service) -> None:
     assert service.tasks() != before
     assert service.task(before[0])["stoppedReason"] == "Scaling activity initiated by deployment"
     assert [each["status"] for each in service.deployments()] == ["SUCCESSFUL", "SUCCESSFUL"]
+
+
+def test_two_deployments_at_once_leave_the_tasks_of_one(service: Service) -> None:
+    """As two events do that start the same function: neither sees the other's deployment."""
+    service.deploy(WORKS)
+    before = service.tasks()
+    service.force_new_deployment()
+    service.force_new_deployment()
+    service.wait(lambda: [each["status"] for each in service.deployments()] == ["SUCCESSFUL"] * 3)
+    assert len(service.tasks()) == 1
+    assert service.tasks() != before
 
 
 def test_three_tasks_that_do_not_start_trip_the_breaker_and_the_old_one_goes_on(service: Service) -> None:
