@@ -107,6 +107,7 @@ def _elsewhere(graph: Graph) -> Iterator[Violation]:
     wanted |= {("Edge", f"RotationAlarms{what}") for what in ("EdgeUserAgent", "RunsSlow1", "RunsThrottled1")}
     if environment.media.quarantine:
         wanted |= {("Observability", f"MediaUpload{what}") for what in ("NotMoved", "NotScanned", "WithThreat")}
+        wanted.add(("Observability", "ScanEventsStoppedNotSent"))
     for severity, route in routes(environment.alarms).items():
         if route.webhook_secret is not None:
             wanted.add(("Platform", f"Alarms{severity.capitalize()}WebhookFailed"))
