@@ -187,7 +187,7 @@ def _visitors(environment: Environment, port: int) -> Iterator[None]:
 
 
 def _wait_for_first_look(account: Account) -> None:
-    """Waits until each alarm has a state, so that nobody is notified of the states of a new account."""
+    """Waits until each alarm has a state, so that first states of a new account send no notification."""
     give_up = time.monotonic() + _FIRST_LOOK_SECONDS
     while time.monotonic() < give_up:
         pages = account.client("cloudwatch").get_paginator("describe_alarms").paginate(StateValue="INSUFFICIENT_DATA")

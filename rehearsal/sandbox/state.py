@@ -25,7 +25,7 @@ from simulators.aws.cloudwatch.metric_math import Series, evaluate
 from simulators.aws.deliveries import DeliveredMessage, read
 
 _EVERY_SECONDS = 3.0
-# While nobody views the page, nothing is read.
+# State is read only while a browser shows the page.
 _WATCHED_SECONDS = 20.0
 _ANSWER_SECONDS = 1.5
 _MINUTES = 60

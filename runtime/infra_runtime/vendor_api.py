@@ -83,7 +83,7 @@ def connection() -> httpx.Client:
 
 @dataclass(kw_only=True)
 class VendorApi:
-    """Retries whatever may be sent twice. A create whose answer is lost raises `OutcomeUnknown` instead."""
+    """Retries requests that may be sent twice. A create whose answer is lost raises `OutcomeUnknown` instead."""
 
     deadline: float
     """Seconds since 1970; nothing is waited for beyond it."""

@@ -176,7 +176,7 @@ def test_no_mistake_of_a_caller_leaves_a_key_or_harms_another(seed: int, tmp_pat
             check=True,
         )
         document = json.loads(done.stdout)
-        # The limit of two of each correct caller was enforced, whatever the others did at the time.
+        # The limit of two of each correct caller was enforced, although other callers failed meanwhile.
         assert document["careful"] == ["true,true,false"]
         assert document["faults"] == []
         assert document["refused"].keys() == {"TypeError", "RangeError", "WRONGTYPE", "ERR"}

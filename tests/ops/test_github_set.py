@@ -113,7 +113,7 @@ def test_an_environment_that_no_workflow_reads_any_more_is_named_and_left_to_a_p
 def test_a_private_repository_has_to_let_the_services_call_its_workflows(
     owner: str, level: str, templates: Templates, github: GitHub, client: httpx.Client
 ) -> None:
-    """Before access is granted, each caller fails with "workflow was not found", whatever its token."""
+    """Before access is granted, each caller fails with "workflow was not found", with any token."""
     wanted = list(settings(load(["dev"])["dev"], outputs(templates, "dev")))
     for each in github.repositories.values():
         each.is_private, each.owner = True, owner

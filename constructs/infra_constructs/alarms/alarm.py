@@ -21,7 +21,7 @@ class Severity(StrEnum):
     WARNING = "warning"
     """A person checks it on the next working day."""
     INFO = "info"
-    """Nobody needs to react."""
+    """Information: no reaction is needed."""
 
 
 class TreatMissing(StrEnum):

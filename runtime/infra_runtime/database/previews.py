@@ -87,7 +87,7 @@ class Databases:
             server.execute(f"set statement_timeout to '{_LONGEST_COPY_SECONDS}s'")
             with self._without_connections():
                 run(server, "create database {} template {}", _NEXT_TEMPLATE, self.source)
-            # The copy keeps the grants on the source's objects. Nobody may connect to it, as it is a template.
+            # The copy keeps the grants on the source's objects. It is a template, so no role may connect to it.
             run(server, "revoke all on database {} from public", _NEXT_TEMPLATE)
             run(server, "drop database if exists {} with (force)", _TEMPLATE)
             run(server, "alter database {} rename to {}", _NEXT_TEMPLATE, _TEMPLATE)

@@ -28,10 +28,10 @@ def handler(event: Mapping[str, Any], context: object) -> None:
 
 
 def events(message: str) -> Iterator[tuple[str, str]]:
-    """(name of the event, what ElastiCache says of it), without daily ones: JSON whose keys are `ElastiCache:NAME`, or
-    else any text.
+    """Yields name and text of each event of a message, except daily ones.
 
-    Other keys tell more of it, such as `Service Update Name`. Public copies of messages write some as `Elasticache:`.
+    A message is JSON with a key `ElastiCache:NAME`, in public copies also `Elasticache:NAME`. Other keys, such as
+    `Service Update Name`, become part of the text. Any other message is one event.
     """
     try:
         found = json.loads(message)

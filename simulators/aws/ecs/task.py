@@ -307,7 +307,7 @@ def _ended(arn: str, name: str, code: int) -> None:
 
 
 def stop(arn: str, reason: str, stop_code: str = "ServiceSchedulerInitiated") -> None:
-    """Stops a task as ECS does: it may finish its work. The given reason stays, whatever its containers' exit codes."""
+    """Stops a task as ECS does: it may finish its work. Exit codes of its containers do not change the given reason."""
     task = ecs._tasks[arn]
     if task["lastStatus"] == "STOPPED":
         return

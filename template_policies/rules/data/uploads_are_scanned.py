@@ -21,9 +21,9 @@ STATUSES = {f"GuardDuty Malware Protection Resource Status {each}" for each in (
     reads={
         PLAN: ("Actions", "ProtectedResource", "Role", "DependsOn"),
         RULE: ("EventPattern", "Targets"),
-        MAPPING: ("*",),
+        MAPPING: ("EventSourceArn",),
         "AWS::IAM::Role": ("DependsOn",),
-        ROLE_POLICY: ("*",),
+        ROLE_POLICY: ("DependsOn", "Roles"),
     },
 )
 def check(graph: Graph) -> Iterator[Violation]:
@@ -41,7 +41,12 @@ def check(graph: Graph) -> Iterator[Violation]:
         if role is None or "Scanner" not in role.logical_id:
             yield plan.violation("Role", "must refer to the role of the scanner")
         else:
-            for each in (role, *graph.users(role, ROLE_POLICY)):
+            policies = [
+                each
+                for each in graph.of(ROLE_POLICY)
+                if any(graph.target(each.stack, one) is role for one in each.items("Roles"))
+            ]
+            for each in (role, *policies):
                 if set(each.items("DependsOn")) - {role.logical_id}:
                     yield each.violation("DependsOn", "must be nothing: GuardDuty knows the role later than IAM")
         ours = [
@@ -57,7 +62,11 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield plan.violation(RULE, f"is missing: {' and '.join(sorted(STATUSES))} of {media.bucket}")
         for rule in heard:
             queues = [graph.target(rule.stack, each.get("Arn")) for each in rule.items("Targets")]
-            handles = [one for each in queues if each is not None for one in graph.users(each, MAPPING)]
+            handles = [
+                each
+                for each in graph.of(MAPPING)
+                if any(queue is not None and each.target("EventSourceArn") is queue for queue in queues)
+            ]
             for needed in (rule, *handles):
                 if needed.logical_id not in plan.items("DependsOn"):
                     yield plan.violation("DependsOn", f"must have {needed.logical_id}")

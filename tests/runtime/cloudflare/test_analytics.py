@@ -1,4 +1,4 @@
-"""Cloudflare's analytics in CloudWatch: each window is published once and completely, whatever happens to a run."""
+"""Cloudflare's analytics in CloudWatch: each window is published once and completely, also after a run that fails."""
 
 import random
 from collections import defaultdict

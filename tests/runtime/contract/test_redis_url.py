@@ -316,6 +316,6 @@ def test_a_hundred_thousand_inputs_raise_nothing_else_and_leak_nothing(ioredis_r
         if target.form == "single" and not overrides and "?" not in url:
             lowered = re.sub(r"^rediss?", lambda scheme: scheme[0].lower(), url, flags=re.IGNORECASE)
             _agree(target, lowered, ioredis_reads(lowered))
-    # Messages are from a fixed list, whatever the input: no message contains a part of a value.
+    # Messages are from a fixed list: none contains a part of the value.
     assert len(messages) < 60
     assert taken > FUZZED / 100, "the fuzzer has lost its way"

@@ -64,7 +64,7 @@ def refusal(cloudformation: Any, request: pytest.FixtureRequest) -> Refusal:
 
 
 def test_a_layer_that_was_pushed_is_read_by_its_url(aws: Callable[[str], Any]) -> None:
-    """Whoever has the URL can read it, without a signature."""
+    """A request with the URL reads it without a signature."""
     ecr = aws("ecr")
     repository = ecr.create_repository(repositoryName="layers")["repository"]["repositoryUri"]
     content = io.BytesIO()
