@@ -7,9 +7,11 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import botocore.session
 import pytest
 
 from rehearsal import clean_environment
@@ -29,10 +31,12 @@ gc.set_threshold(50_000)
 os.environ["INFRA_ENVIRONMENTS"] = str(ROOT / "tests" / "environments")
 # CDK's own validation costs three seconds a process; tests/own_environments/ runs it once, in full.
 os.environ["CDK_VALIDATION"] = "false"
+# Each command of a test opens a session of its own, which would read the services' models again.
+botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
 def pytest_collection_finish() -> None:
-    """Keeps what was imported out of collections of garbage: pytest runs five at the end of each process."""
+    """Keeps what was imported out of collections of garbage: pytest runs two at the end of each process."""
     gc.freeze()
 
 

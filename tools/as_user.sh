@@ -10,6 +10,8 @@ user=(--reuid=nobody --regid="$(id -g nobody)" --clear-groups)
 reads=(--inh-caps=-all,+dac_read_search --ambient-caps=-all,+dac_read_search)
 setpriv "${user[@]}" "${reads[@]}" true 2>/dev/null || reads=()
 
+# Not in the temporary folder of `make test`, which is root's.
+unset TMPDIR SUITE_SHARED
 clone=$(mktemp -d)
 trap 'rm -rf "$clone"' EXIT
 mkdir "$clone/a clone"

@@ -1,6 +1,7 @@
 """`make test`: runs the suite in parts, four in parallel, because parts with deployments mostly wait.
 
-One part is the benchmark: one repetition, without the benchmarks that deploy an account.
+Two parts are not tests of the suite: one repetition of the benchmark, without what deploys an account; and, for root,
+tests that another user runs.
 """
 
 import os
@@ -16,17 +17,27 @@ from simulators.supervisor import supervised
 
 ROOT = Path(__file__).resolve().parent.parent
 _AT_ONCE = 4
-# Files that deploy their own accounts or databases. Each is a separate part; the longest come first.
-_ALONE = (
-    "rehearsal/test_another_product.py",
-    "rehearsal/test_lifecycle.py",
-    "ops/test_restore.py",
-    "ops/test_upgrade.py",
-)
+_DEPLOYED, _BENCH, _AS_USER = "ops, deployed", "bench", "as another user"
 # Parameters of tests that need a deployed account; each part deploys one for all of its tests.
 _PRODUCTION, _DEVELOPMENT = "production: Account", "development: Account"
-# Folders of tests/ that are parts.
-_FOLDERS = ("ops", "rehearsal", "client", "runtime", "simulators")
+# A file or folder of tests/ is a part if this names it; "templates" has all others. The longest come first,
+# then those that mostly wait: both processors have work until the end.
+_PARTS = (
+    _DEPLOYED,
+    "templates",
+    "rehearsal",
+    "rehearsal/test_another_product.py",
+    "client",
+    _AS_USER,
+    "ops/test_restore.py",
+    "runtime",
+    "development",
+    "ops",
+    "rehearsal/test_lifecycle.py",
+    "simulators",
+    "ops/test_upgrade.py",
+    _BENCH,
+)
 
 
 def main(options: list[str]) -> int:
@@ -38,8 +49,10 @@ def main(options: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
         os.environ[SHARED] = folder
         commands = {name: [*pytest, *files, "-p", "no:cacheprovider"] for name, files in parts().items()}
-        commands["bench"] = ["make", "--no-print-directory", "bench", "ARGS=--smoke"]
-        running = {pool.submit(_run, command): name for name, command in commands.items()}
+        commands[_BENCH] = ["make", "--no-print-directory", "bench", "ARGS=--smoke"]
+        if os.getuid() == 0:
+            commands[_AS_USER] = ["tools/as_user.sh"]
+        running = {pool.submit(_run, commands[name]): name for name in sorted(commands, key=_PARTS.index)}
         for done in as_completed(running):
             code, output, cpu = done.result()
             codes.append(code)
@@ -48,21 +61,20 @@ def main(options: list[str]) -> int:
 
 
 def parts() -> Mapping[str, Sequence[str]]:
-    """Files of each part, by its name; parts that take long come first."""
+    """Files of tests of each part, by its name."""
     tests = sorted(path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py"))
     tests = [each for each in tests if not each.startswith(("soak/", "packs/"))]  # `make soak`, `make packs`
     found: dict[str, list[str]] = {}
     for test in tests:
         folder = test.partition("/")[0]
-        part = test if test in _ALONE else folder if folder in _FOLDERS else "templates"
+        part = next((each for each in (test, folder) if each in _PARTS), "templates")
         text = (ROOT / "tests" / test).read_text()
         if _DEVELOPMENT in text:
             part = "development"
         elif part == "ops" and _PRODUCTION in text:
-            part = "ops, deployed"
+            part = _DEPLOYED
         found.setdefault(part, []).append(f"tests/{test}")
-    order = ["ops, deployed", "templates", "rehearsal", "development", "ops", *_ALONE, *_FOLDERS[2:]]
-    return {name: found[name] for name in sorted(found, key=order.index)}
+    return found
 
 
 def _run(command: list[str]) -> tuple[int, str, float]:

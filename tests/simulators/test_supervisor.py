@@ -53,9 +53,11 @@ def rehearsal() -> Iterator[Rehearsal]:
     process.communicate()
 
 
-def started(*words: str) -> "subprocess.Popen[str]":
+def started(*words: str, ignores: str = "") -> "subprocess.Popen[str]":
+    """Ignores only this signal, even if the tests run in a shell's background or under `nohup`."""
+    signals = [f"--ignore-signal={ignores}"] if ignores else []
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *words],
+        ["env", "--default-signal", *signals, sys.executable, "-c", PROGRAM, *words],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -114,11 +116,7 @@ def test_processes_left_behind_end_with_the_work_and_its_exit_code_is_returned()
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
     """`nohup make rehearse &`, and the shell that began it is closed."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        process = started()
-    finally:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    process = started(ignores="HUP")
     folder_of(process)
     process.send_signal(signal.SIGHUP)
     time.sleep(0.5)
