@@ -38,6 +38,7 @@ def main() -> None:
         cost_explorer,
         event_logs,
         faults,
+        forking,
         lists,
         log_events,
         long_polling,
@@ -87,6 +88,7 @@ def main() -> None:
     alarm_messages.install()  # Around it: people get the complete message.
     mute_rules.install()  # A muted alarm notifies no one.
     unpacking.install()
+    forking.install()
     if os.environ.get(LIVE):
         # Only here: it imports NumPy, which takes longer than everything that it does for an account at rest.
         from simulators.aws.cloudwatch import live
