@@ -100,7 +100,7 @@ MALFORMED = [
      "at most 90 for each service"),
     ("migrations that outlast the job", "[services.api.migrations]\n", "[services.api.migrations]\nminutes = 240\n",
      "services.api.migrations.minutes", "at most 200"),
-    ("no command to migrate with", 'command = ["npx", "drizzle-kit", "migrate"]', "command = []",
+    ("no command to migrate with", 'command = ["node_modules/.bin/drizzle-kit", "migrate"]', "command = []",
      "services.api.migrations.command", "at least 1"),
     ("two ways to host", "[services.frontend.sentry]", '[services.frontend.amplify]\nrepository = "a/b"\nbranch = "main"\n'
      'access_token_secret = "gh"\n[services.frontend.sentry]', "services.frontend.cpu", "Amplify builds and runs"),
