@@ -25,7 +25,7 @@ def handler(event, context):
         os._exit(1)
     while event == "hangs":
         pass
-    return [count, os.getpid(), loaded, os.environ.get("OWN"), os.environ.get("SECRET"), os.getcwd() == sys.path[0]]
+    return [count, os.getpid(), loaded, os.getenv("OWN"), os.getenv("SECRET"), os.getcwd() == sys.path[0]]
 """
 
 
