@@ -15,8 +15,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parent / root) for root in ("constr
 # Node 20 works and stays allowed; without this, jsii prints eleven lines about its age in every process.
 os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 # CDK writes JavaScript stack traces into the assembly, with the name of a temporary folder in them: two syntheses would
-# differ, and take longer. One thread in the background instead of four: a validated synthesis uses a quarter less of the
-# processors (docs/performance.md).
+# differ, and take longer. One thread in the background instead of four: a validated synthesis uses a quarter less of
+# the processors (docs/performance.md).
 os.environ["NODE_OPTIONS"] = f"{os.environ.get('NODE_OPTIONS', '')} --stack-trace-limit=0 --v8-pool-size=1".strip()
 
 if __name__ == "__main__":
