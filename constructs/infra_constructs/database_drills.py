@@ -218,7 +218,7 @@ class DatabaseDrills(Construct):
         points = arn_of(self, "backup", "recovery-point:*")
         for actions, resource in (
             (["rds:DescribeDBInstances", "rds:ModifyDBInstance", "rds:DeleteDBInstance"], restored),
-            (["backup:ListRecoveryPointsByBackupVault"], vault.backup_vault_arn),
+            (["backup:DescribeBackupVault", "backup:ListRecoveryPointsByBackupVault"], vault.backup_vault_arn),
             (["backup:GetRestoreTestingSelection"], plan.attr_restore_testing_plan_arn),
             (["backup:StartRestoreJob", "backup:DisassociateRecoveryPoint"], points),
             # These support no resource-level permissions (Service Authorization Reference, "AWS Backup").

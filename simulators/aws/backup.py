@@ -19,6 +19,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import backup, eventbridge, rds
 
 from simulators.aws.authorization import BY_PATH, Need, denial_of
+from simulators.aws.conditions import Condition, is_on
 from simulators.aws.database_servers import run_in_background
 from simulators.aws.resource_type import client
 from simulators.aws.service_principals import can_enter
@@ -27,6 +28,7 @@ SERVICE = "backup"
 # API reference, RestoreTestingPlanForUpdate. Its "?" is in a field where EventBridge allows none.
 _DEFAULT_SCHEDULE = "cron(0 5 * * ? *)"
 _NIGHT_SECONDS, _HOUR_SECONDS, _EVERY_SECONDS = 1.0, 1.0, 0.2
+_COUNTING_SECONDS = 3.0
 # "Restore testing inferred metadata": what may be overridden for an RDS instance; case does not matter.
 _OVERRIDABLE = {
     "allocatedstorage", "availabilityzones", "dbinstanceclass", "dbname", "dbparametergroupname", "dbsubnetgroupname",
@@ -103,6 +105,7 @@ def _back_up(arn: str, rule: Record, role: str) -> None:
         "Lifecycle": {"DeleteAfterDays": days},
         "_instance": instance["DbiResourceId"],
     }
+    _count(rule["TargetBackupVaultName"], 1)
     # "AWS Backup will intelligently schedule your backup windows"; which one it takes is not documented.
     instance |= {
         "AwsBackupRecoveryPointArn": point,
@@ -357,7 +360,22 @@ def _disassociate(vault: str, arn: str) -> Record:
     for each in rds._instances.values():
         if each.get("AwsBackupRecoveryPointArn") == arn:
             del each["AwsBackupRecoveryPointArn"]
+    if is_on(Condition.EVENTUAL_CONSISTENCY):
+        run_in_background(_count_later, vault, -1)
+    else:
+        _count(vault, -1)
     return {}
+
+
+def _count(vault: str, change: int) -> None:
+    """MiniStack has the vault's count of recovery points."""
+    if vault in backup._vaults:
+        backup._vaults[vault]["NumberOfRecoveryPoints"] += change
+
+
+def _count_later(vault: str, change: int) -> None:
+    time.sleep(_COUNTING_SECONDS)
+    _count(vault, change)
 
 
 def _validate(job_id: str, body: Record) -> Record:
@@ -414,7 +432,7 @@ def needs(action: str, path: str, body: bytes) -> Iterator[tuple[Any, ...]]:
             yield "iam:PassRole", request["IamRoleArn"], (("iam:PassedToService", "backup.amazonaws.com"),)
         case "DisassociateRecoveryPoint":
             yield action, parts[3]
-        case "ListRecoveryPointsByBackupVault":
+        case "ListRecoveryPointsByBackupVault" | "DescribeBackupVault":
             yield action, backup._vault_arn(parts[1])
         case "GetRestoreTestingSelection" | "GetRestoreTestingPlan" | "UpdateRestoreTestingPlan":
             yield action, plans.get(parts[2], {}).get("RestoreTestingPlanArn", "*")

@@ -36,8 +36,9 @@ class Condition(StrEnum):
     ACTIVE (aws-cli #6759).
     """
     EVENTUAL_CONSISTENCY = "eventual-consistency"
-    """A DynamoDB read misses the last write unless it is consistent (its guide, "DynamoDB read consistency"), and ECS
-    does not describe a task that has just begun (API reference, "RunTask").
+    """A DynamoDB read misses the last write unless it is consistent (its guide, "DynamoDB read consistency"), ECS does
+    not describe a task that has just begun (API reference, "RunTask"), and a vault of AWS Backup counts recovery points
+    for seconds after they are gone (terraform-provider-aws #37774; for what is disassociated assumed).
     """
     QUOTAS = "quotas"
     """The quotas of a new account, until AWS grants a request (AWS General Reference, "Service endpoints and quotas";

@@ -93,7 +93,7 @@ def install() -> None:
         register(each)
 
     def delete(physical_id: str, properties: dict[str, Any]) -> None:
-        if any(each["BackupVaultName"] == physical_id for each in backup.points.values()):
+        if own_backup._vaults.get(physical_id, {}).get("NumberOfRecoveryPoints"):
             # API reference, "DeleteBackupVault": only an empty one.
             raise ResourceRefused("Backup vault cannot be deleted because it contains recovery points.")
         own["delete"](physical_id, properties)

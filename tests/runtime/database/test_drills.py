@@ -43,6 +43,8 @@ class Backup:
             {"RecoveryPointArn": "old", "Status": "COMPLETED", "CreationDate": NOW - timedelta(days=9)},
             {"RecoveryPointArn": "new", "Status": "COMPLETED", "CreationDate": NOW - timedelta(days=2)},
         ]
+        self.counts = [0]
+        """What the vault says, call after call; the last one stays."""
         self.validated: list[tuple[str, str]] = []
         self.started: list[dict[str, Any]] = []
 
@@ -75,6 +77,9 @@ class Backup:
 
     def disassociate_recovery_point(self, *, BackupVaultName: str, RecoveryPointArn: str) -> None:  # noqa: N803
         self.points = [each for each in self.points if each["RecoveryPointArn"] != RecoveryPointArn]
+
+    def describe_backup_vault(self, *, BackupVaultName: str) -> dict[str, int]:  # noqa: N803
+        return {"NumberOfRecoveryPoints": self.counts.pop(0) if len(self.counts) > 1 else self.counts[0]}
 
 
 class Rds:
@@ -279,11 +284,23 @@ def test_a_failed_backup_or_copy_of_the_database_is_counted(
     assert published(capsys) == [{"BackupJobFailed": 1}]
 
 
-def test_rds_gets_its_backups_back_when_drills_end(store: Remembered) -> None:
+def test_rds_gets_its_backups_back_when_drills_end(store: Remembered, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drills, "_EVERY_SECONDS", 0)
     store[LAST] = {"job": "job-1"}
     backup = Backup()
+    backup.counts = [2, 1, 0]
     for kind in ("Create", "Update"):
         drills.release(Request(kind, {"Vault": "vault"}, None), backup, store)
     assert len(backup.points) == 2
     drills.release(Request("Delete", {"Vault": "vault"}, "drills:vault"), backup, store)
     assert (backup.points, store) == ([], {})
+    assert backup.counts == [0], "a vault that counts recovery points cannot be deleted"
+
+
+def test_a_count_that_stays_does_not_keep_the_vault(store: Remembered, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS Backup calls it an approximation; CloudFormation says whether the vault can be deleted."""
+    monkeypatch.setattr(drills, "_EMPTYING_SECONDS", 0)
+    backup = Backup()
+    backup.counts = [1]
+    drills.release(Request("Delete", {"Vault": "vault"}, "drills:vault"), backup, store)
+    assert backup.points == []

@@ -57,6 +57,10 @@ def points(running: Emulator) -> list[dict[str, Any]]:
     )
 
 
+def counted(running: Emulator) -> int:
+    return int(client(running, "backup").describe_backup_vault(BackupVaultName="vault")["NumberOfRecoveryPoints"])
+
+
 def test_it_takes_backups_over_restores_from_them_and_gives_them_back(running: Emulator) -> None:
     cloudformation, rds, own = (client(running, each) for each in ("cloudformation", "rds", "backup"))
 
@@ -115,6 +119,13 @@ def test_it_takes_backups_over_restores_from_them_and_gives_them_back(running: E
     for each in points(running):
         own.disassociate_recovery_point(BackupVaultName="vault", RecoveryPointArn=each["RecoveryPointArn"])
     rds.modify_db_instance(**name, BackupRetentionPeriod=8)
+
+    assert points(running) == []
+    assert counted(running) > 0
+    give_up = time.monotonic() + 30
+    while counted(running):
+        assert time.monotonic() < give_up, "the vault still counts what has gone"
+        time.sleep(0.1)
 
 
 class Rds:
