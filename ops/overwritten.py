@@ -18,8 +18,8 @@ def overwritten(
 ) -> Iterator[Effect]:
     """Of the resources that these effects are about. CloudFormation leaves alone what does not change.
 
-    A value that is the new template's already is no loss. One effect reports that the credentials may not read a
-    resource's settings. Raises what boto3 raises.
+    A value that is the new template's already is no loss. Resources that CloudFormation cannot compare are reported:
+    each with its reason, or all as one if the credentials may not ask. Raises what boto3 raises.
     """
     cloudformation = clients.client("cloudformation")
     for stack, logical_id in dict.fromkeys((each.stack, each.resource) for each in found):
@@ -30,7 +30,7 @@ def overwritten(
             answer = cloudformation.detect_stack_resource_drift(StackName=stack, LogicalResourceId=logical_id)
         except ClientError as error:
             if is_denied(error):
-                yield _not_compared(stack)
+                yield _not_compared(stack, "", "these credentials may not compare")
                 return
             # Not every type can be compared, nor a stack that is at work, which the caller tells.
             if error.response["Error"]["Code"] != "ValidationError":
@@ -41,6 +41,10 @@ def overwritten(
         text = "; ".join(f"{each['PropertyPath']}: {each['ExpectedValue']} → {each['ActualValue']}" for each in lost)
         if drift["StackResourceDriftStatus"] == "DELETED":
             what, consequence = "was deleted by hand", "CloudFormation cannot change it, and the stack is rolled back."
+        elif drift["StackResourceDriftStatus"] == "UNKNOWN":
+            # An answer like any other since August 2025 (aws-cdk-cli #740): a missing permission, or too many requests.
+            yield _not_compared(stack, logical_id, drift.get("DriftStatusReason", "CloudFormation gives no reason"))
+            continue
         elif lost:
             what, consequence = (
                 f"was changed by hand ({text}), and is written again",
@@ -71,13 +75,13 @@ def _is_wanted(difference: Mapping[str, str], resource: Template) -> bool:
     return text == difference["ActualValue"]
 
 
-def _not_compared(stack: str) -> Effect:
+def _not_compared(stack: str, logical_id: str, why: str) -> Effect:
     return Effect(
         severity=Impact.LOOK,
         kind="not-compared",
         stack=stack,
-        resource="",
-        what="is not compared with what is in AWS: these credentials may not read all of its settings",
+        resource=logical_id,
+        what=f"is not compared with what is in AWS: {' '.join(why.split())}",
         consequence="What was changed by hand may be lost.",
         procedure="`infra drift ENV` with others",
     )

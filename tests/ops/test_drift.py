@@ -186,6 +186,26 @@ def test_missing_permissions_are_reported_once() -> None:
     ]
 
 
+def test_a_resource_that_cannot_be_compared_is_reported_with_the_reason() -> None:
+    """CloudFormation answers, and does not refuse, if these credentials may not read what it compares."""
+
+    class Unreadable:
+        def client(self, _: str) -> "Unreadable":
+            return self
+
+        def detect_stack_resource_drift(self, **request: str) -> dict[str, Any]:
+            if request["LogicalResourceId"] == "Read":
+                return {"StackResourceDrift": {"StackResourceDriftStatus": "IN_SYNC"}}
+            reason = "not authorized to perform:\n sqs:GetQueueAttributes"
+            return {"StackResourceDrift": {"StackResourceDriftStatus": "UNKNOWN", "DriftStatusReason": reason}}
+
+    becomes = {name: {"Type": "AWS::SQS::Queue", "Properties": {"DelaySeconds": 1}} for name in ("Queue", "Read")}
+    now = {name: {"Type": "AWS::SQS::Queue", "Properties": {}} for name in becomes}
+    assert by_hand(Unreadable(), is_=now, becomes=becomes) == [
+        "LOOK is not compared with what is in AWS: not authorized to perform: sqs:GetQueueAttributes"
+    ]
+
+
 def test_a_full_version_would_ask_for_a_downgrade_and_rds_refuses_it(deploy: Callable[..., str]) -> None:
     """Why the template has the major version only."""
     newer = {**DATABASE["Properties"], "EngineVersion": "17.10"}  # type: ignore[dict-item]

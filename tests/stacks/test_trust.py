@@ -9,6 +9,7 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
 
 import app
 from config import ENVIRONMENTS, available, load
@@ -209,12 +210,52 @@ def test_the_drift_role_reads_settings_and_no_data(name: str, templates: Templat
     delivery = load([name])[name].delivery
     found = statements(templates, name, delivery.repository, f"{delivery.environment}-drift")
     actions = {action for each in found for action in _actions(each)}
-    reads = re.compile(r"[a-z0-9-]+:(Describe|Get|List|Detect)[A-Za-z]*\*?")
+    reads = re.compile(r"[a-z0-9-]+:(Describe|Get|List|Detect|View)[A-Za-z]*\*?")
     assert [each for each in actions if not reads.fullmatch(each)] == []
     data = ("s3:GetObject", "secretsmanager:GetSecretValue", "ssm:GetParameter", "logs:GetLogEvents", "kms:Decrypt",
             "dynamodb:GetItem", "lambda:InvokeFunction")  # fmt: skip
     granted = [action for action in data for each in actions if fnmatch(action, each)]
     assert granted == []
+
+
+# Of read handlers: access to data, and what they read only for features that no template here uses.
+_NOT_FOR_DRIFT = {
+    "secretsmanager:GetSecretValue", "kms:Decrypt", "s3:GetObject", "s3:GetObjectAcl", "iam:PassRole",
+    "billing:GetBillingViewData", "codecommit:GetRepository", "codecommit:GetRepositoryTriggers",
+    "vpc-lattice:DescribeServiceNetworkVpcEndpointAssociation",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", available())
+def test_the_drift_role_may_read_what_cloudformation_reads_of_each_type(name: str, templates: Templates) -> None:
+    delivery = load([name])[name].delivery
+    granted = [
+        action
+        for each in statements(templates, name, delivery.repository, f"{delivery.environment}-drift")
+        for action in _actions(each)
+    ]
+    # The tests' environments host no site on Amplify.
+    types = {"AWS::Amplify::App", "AWS::Amplify::Branch"} | {
+        resource["Type"]
+        for stack, template in templates.items()
+        if stack.startswith(f"{name}/")
+        for resource in template["Resources"].values()
+    }
+    needed = {type_: read_permissions(type_) - _NOT_FOR_DRIFT for type_ in types if type_.startswith("AWS::")}
+    assert needed["AWS::SQS::Queue"] == {"sqs:GetQueueAttributes", "sqs:ListQueueTags"}
+    missing = {
+        f"{type_} {action}"
+        for type_, actions in needed.items()
+        for action in actions
+        if not any(fnmatch(action, each) for each in granted)
+    }
+    assert missing == set()
+
+
+def read_permissions(type_: str) -> set[str]:
+    """Of the type's read handler, by the provider schema that cfn-lint ships; a few types have none."""
+    found = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", type_).schema
+    return set(found.get("handlers", {}).get("read", {}).get("permissions", ()))
 
 
 def test_a_pull_request_pushes_and_asks_for_a_preview_and_nothing_else(templates: Templates) -> None:
