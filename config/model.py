@@ -373,8 +373,8 @@ class Media(Section):
     ttl_seconds: dict[ObjectPrefix, Annotated[int, Field(ge=60, le=604800)]] = Field(
         default={},
         description="How long Cloudflare and browsers keep objects that change under the same name, such as images of "
-        "link previews; by the prefix of their keys. All other media: a month and a week. At least 7200 on the plan "
-        "free and 3600 on pro, unless origin is worker.",
+        "link previews; by the prefix of their keys. All other media: a month (five minutes if origin is worker, "
+        "which no purge reaches) and a week. At least 7200 on the plan free and 3600 on pro, unless origin is worker.",
         examples=[{"og/": 3600}],
     )
     quarantine: str | None = Field(

@@ -22,8 +22,6 @@ _ADDRESS = "203.0.113.7"
 _TARGET = re.compile(r'concat\("(https://[^"/]+)", http\.request\.uri\.path\)')
 # What Cloudflare says when the origin does not accept the connection.
 _ORIGIN_IS_DOWN = 521
-# Cache rules do not apply to Workers Cache, and the Worker's own cache headers are not read here.
-_WORKERS_CACHE = {"cache": True, "edge_ttl": {"default": 24 * 3600}}
 
 
 @dataclass
@@ -32,9 +30,11 @@ class SimulatedVisitor:
 
     account: Account
     _cache: EdgeCache = field(init=False)
+    _workers_cache: EdgeCache = field(init=False)
+    """Neither cache rules nor purges of the zone reach it (cloudflare-docs, workers/cache)."""
 
     def __post_init__(self) -> None:
-        self._cache = EdgeCache(self.account.zone)
+        self._cache, self._workers_cache = EdgeCache(self.account.zone.purged), EdgeCache([])
 
     def get(self, url: str) -> httpx.Response:
         return self.ask("GET", url)
@@ -109,15 +109,15 @@ class SimulatedVisitor:
     def _media(self, host: str, path: str, query: str) -> httpx.Response:
         pattern = f"{host}/*"
         route = next((each for each in self.account.zone.routes.values() if each["pattern"] == pattern), None)
-        settings = _WORKERS_CACHE if route else cache_settings(self.account.zone, host, path)
+        if route is None:
+            settings = cache_settings(self.account.zone, host, path)
+            return self._cache.answer(settings, f"{host}{path}", query, lambda: self._by_connector(host, path))
+        script = self.account.cloudflare.world.scripts[route["script"]]
+        # The Worker's own cache headers are not read here.
+        settings = {"cache": True, "edge_ttl": {"default": int(worker.bindings_of(script)["EDGE_SECONDS"])}}
+        return self._workers_cache.answer(settings, f"{host}{path}", query, lambda: self._by_worker(script, path))
 
-        def fetch() -> httpx.Response:
-            return self._by_connector(host, path) if route is None else self._by_worker(route["script"], path)
-
-        return self._cache.answer(settings, f"{host}{path}", query, fetch)
-
-    def _by_worker(self, name: str, path: str) -> httpx.Response:
-        script = self.account.cloudflare.world.scripts[name]
+    def _by_worker(self, script: Mapping[str, Any], path: str) -> httpx.Response:
         bucket = f"https://{worker.bindings_of(script)['BUCKET_HOST']}"
         with worker.deployed(script, upstreams={bucket: self.account.emulator.url}) as url:
             return httpx.get(f"{url}{path}")

@@ -16,6 +16,7 @@ from config.model import Environment
 from infra_runtime.cloudflare.converge import Change, Conflict, Observed, converge, is_wanted, undeclared_fields
 from infra_runtime.cloudflare.purge import prefixes
 from infra_runtime.cloudflare.purge import purge as purge_prefixes
+from infra_runtime.contract.cloudflare_workers import MEDIA_SECONDS
 from ops.console import Console
 from ops.edge.synthesized import declarations
 from ops.edge.zone import EdgeOf, opened
@@ -144,6 +145,10 @@ def purge(name: str, environment: Environment, urls: list[str], console: Console
         if not url.path.strip("/"):
             raise InputError(f"{each}: expected a URL with a path; --all purges every object of {media}")
         wanted += prefixes(url.hostname, unquote(url.path).lstrip("/"))
+    if environment.media.origin == "worker" and any(each.partition("/")[0] == media for each in wanted):
+        raise InputError(
+            f"{media}: no purge reaches Workers Cache (media.origin). It asks S3 again after {MEDIA_SECONDS} seconds"
+        )
     with opened(name, environment) as edge:
         purge_prefixes(edge.api, edge.zone.id, wanted)
     for each in wanted:

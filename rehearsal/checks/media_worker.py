@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from config.services import sites
+from infra_runtime.contract.cloudflare_workers import MEDIA_SECONDS
 from ops import functions
 from rehearsal.account import Account
 from rehearsal.checks.assertions import require
@@ -42,8 +43,8 @@ def cache(account: Account) -> str:
     kept = second.headers["cache-control"]
     require(kept == f"public, max-age={_WEEK}", f"cache-control: {kept}")
     (edge,) = [each["text"] for each in _script(account)["bindings"] if each["name"] == "EDGE_SECONDS"]
-    require(int(edge) == 30 * 24 * 3600, f"{edge} s at the edge")
-    return f"{account.environment.domains.media}: 30 days in Workers Cache, 7 days in browsers"
+    require(int(edge) == MEDIA_SECONDS, f"{edge} s at the edge")
+    return f"{account.environment.domains.media}: {edge} s in Workers Cache, 7 days in browsers"
 
 
 def ttl(account: Account) -> None:

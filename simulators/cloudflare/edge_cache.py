@@ -1,14 +1,13 @@
-"""Cache of a zone in one edge location, which follows its cache rules and purges."""
+"""A cache in one edge location: a zone's, which follows its cache rules and purges, or a Worker's."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
 from simulators.cloudflare.vendor import STAR
-from simulators.cloudflare.world import Zone
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,8 @@ class _Stored:
 class EdgeCache:
     """Caches responses with status 200."""
 
-    zone: Zone
+    purged: Sequence[str]
+    """Prefixes that have been purged; grows."""
     _stored: dict[str, _Stored] = field(default_factory=dict)
 
     def answer(
@@ -37,14 +37,14 @@ class EdgeCache:
         found = self._stored.get(key)
         if found is not None and found.until > time.monotonic() and not self._is_purged(url, found.purges):
             return self._sent(found.answer, settings, "HIT")
-        purges, answer = len(self.zone.purged), fetch()
+        purges, answer = len(self.purged), fetch()
         if answer.status_code == 200:
             until = time.monotonic() + settings["edge_ttl"]["default"]
             self._stored[key] = _Stored(until, purges, answer)
         return self._sent(answer, settings, "MISS")
 
     def _is_purged(self, url: str, since: int) -> bool:
-        return any(url.startswith(prefix) for prefix in self.zone.purged[since:])
+        return any(url.startswith(prefix) for prefix in self.purged[since:])
 
     @staticmethod
     def _sent(answer: httpx.Response, settings: Mapping[str, Any], state: str) -> httpx.Response:

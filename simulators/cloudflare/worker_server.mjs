@@ -34,7 +34,9 @@ async function plain(request) {
 }
 
 // Workers Cache (developers.cloudflare.com/workers/cache, read 2026-11): keyed by path and query, GET and HEAD share an
-// entry, a cold HEAD is asked as GET, the most specific header decides and Cloudflare's own is not passed on.
+// entry, a cold HEAD is asked as GET, the most specific header decides and Cloudflare's own is not passed on. A stale
+// answer is asked for again with its validator; the Worker's 304 keeps its body ("Configuration"). Purges of the zone do
+// not reach it ("Purging the cache").
 const store = new Map()
 const freshSeconds = (headers) => {
   const said = headers.get('cloudflare-cdn-cache-control') ?? headers.get('cdn-cache-control') ?? headers.get('cache-control') ?? ''
@@ -46,8 +48,14 @@ async function answered(asked) {
   const { pathname, search } = new URL(asked.url)
   const found = store.get(pathname + search)
   if (found && found.until > Date.now()) return { ...found, state: 'HIT' }
-  const fresh = await run(new Request(asked.url, { headers: asked.headers }))
+  const headers = new Headers(asked.headers)
+  if (found?.headers.has('etag')) headers.set('if-none-match', found.headers.get('etag'))
+  const fresh = await run(new Request(asked.url, { headers }))
   const seconds = freshSeconds(fresh.headers)
+  if (found && fresh.code === 304) {
+    store.set(pathname + search, { ...found, until: Date.now() + seconds * 1000 })
+    return { ...found, state: 'REVALIDATED' }
+  }
   if (seconds) store.set(pathname + search, { ...fresh, until: Date.now() + seconds * 1000 })
   return { ...fresh, state: seconds ? 'MISS' : 'BYPASS' }
 }

@@ -19,13 +19,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra_constructs.cloudflare import media_worker
+from infra_runtime.contract.cloudflare_workers import MEDIA_SECONDS
 from simulators.cloudflare import worker
 from simulators.http_server import send, serving
 
 SCRIPT = Path(media_worker.__file__).with_suffix(".mjs")
 HOST = "example-media.s3.eu-central-1.amazonaws.com"
 KEY = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
-DAY, MONTH = 86400, 30 * 86400
+DAY = 86400
 
 
 @dataclass
@@ -80,11 +81,15 @@ def running() -> Iterator[tuple[Bucket, str]]:
 
 
 def _worker(
-    s3: str, *, cached: bool = True, key: str = f"{KEY.access_key}:{KEY.secret_key}"
+    s3: str,
+    *,
+    cached: bool = True,
+    key: str = f"{KEY.access_key}:{KEY.secret_key}",
+    edge_seconds: int = MEDIA_SECONDS,
 ) -> AbstractContextManager[str]:
     bindings = {
         "BUCKET_HOST": HOST, "REGION": "eu-central-1", "SIGNING_KEY": key, "STATIC_PATH": "/_next/static/",
-        "EDGE_SECONDS": str(MONTH), "BROWSER_SECONDS": str(7 * DAY), "TTL_SECONDS": '{"/og/": 2}',
+        "EDGE_SECONDS": str(edge_seconds), "BROWSER_SECONDS": str(7 * DAY), "TTL_SECONDS": '{"/og/": 2}',
         "QUARANTINE_PATH": "/uploads/",
     }  # fmt: skip
     return worker.running(SCRIPT, env=bindings, upstreams={f"https://{HOST}": s3}, cached=cached)
@@ -102,7 +107,7 @@ def url(running: tuple[Bucket, str]) -> str:
     return running[1]
 
 
-def test_an_object_is_served_for_a_month_from_the_edge_and_a_week_from_browsers(bucket: Bucket, url: str) -> None:
+def test_an_object_is_served_from_the_edge_and_for_a_week_from_browsers(bucket: Bucket, url: str) -> None:
     bucket.objects["a/b.avif"] = b"picture"
     first, second = httpx.get(f"{url}/a/b.avif"), httpx.get(f"{url}/a/b.avif")
     assert (first.status_code, first.content, first.headers["content-type"]) == (200, b"picture", "image/avif")
@@ -110,6 +115,30 @@ def test_an_object_is_served_for_a_month_from_the_edge_and_a_week_from_browsers(
     assert bucket.asked == ["a/b.avif"], "the second is answered without S3"
     assert second.headers["cache-control"] == f"public, max-age={7 * DAY}"
     assert not [name for name in second.headers if name.startswith(("x-amz", "cloudflare"))]
+
+
+def test_what_was_deleted_or_replaced_leaves_the_edge_when_its_time_is_over() -> None:
+    """No purge reaches Workers Cache. What is unchanged stays in it: S3 sends no body."""
+    bucket, names = Bucket(), ("kept", "replaced", "deleted")
+    bucket.objects |= dict.fromkeys(names, b"picture")
+    with serving(bucket.respond) as s3, _worker(s3, edge_seconds=1) as url:
+
+        def served() -> dict[str, tuple[int, bytes, str]]:
+            found = {name: httpx.get(f"{url}/{name}") for name in names}
+            return {
+                name: (each.status_code, each.content, each.headers["cf-cache-status"]) for name, each in found.items()
+            }
+
+        assert set(served().values()) == {(200, b"picture", "MISS")}
+        bucket.objects["replaced"] = b"other"
+        del bucket.objects["deleted"]
+        assert set(served().values()) == {(200, b"picture", "HIT")}
+        time.sleep(1.1)
+        assert served() == {
+            "kept": (200, b"picture", "REVALIDATED"),
+            "replaced": (200, b"other", "MISS"),
+            "deleted": (404, b"not found", "MISS"),
+        }
 
 
 def test_an_object_below_a_prefix_with_its_own_time_is_asked_for_again_when_it_is_over(
@@ -120,7 +149,7 @@ def test_an_object_below_a_prefix_with_its_own_time_is_asked_for_again_when_it_i
     assert states == ["MISS", "HIT"]
     assert httpx.get(f"{url}/og/a.png").headers["cache-control"] == "public, max-age=2"
     time.sleep(2.1)
-    assert httpx.get(f"{url}/og/a.png").headers["cf-cache-status"] == "MISS"
+    assert httpx.get(f"{url}/og/a.png").headers["cf-cache-status"] == "REVALIDATED"
 
 
 @pytest.mark.parametrize("path", ["uploads/a.avif", "%75ploads/a.avif"])

@@ -123,6 +123,14 @@ def test_a_url_is_purged_in_every_spelling_and_only_one_of_ours(operator: Operat
     assert len(zone.purged) == 3
 
 
+def test_media_of_a_worker_cannot_be_purged(operator: Operator) -> None:
+    """No purge of a zone reaches Workers Cache."""
+    for words in (["https://media-dev.daadaar.com/a.avif"], ["--all"]):
+        refused = operator.asks("purge", "dev", *words)
+        assert refused.returncode == 2
+        assert "no purge reaches Workers Cache (media.origin). It asks S3 again after 300 seconds" in refused.stderr
+
+
 def test_everything_is_shown_with_whose_it_is(operator: Operator) -> None:
     shown = json.loads(operator.asks("show", "production", "--json").stdout)
     cache = shown["rules/http_request_cache_settings"]

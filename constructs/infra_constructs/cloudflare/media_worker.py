@@ -10,12 +10,12 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra_constructs.arns import objects_arn
-from infra_constructs.cloudflare.media import BROWSER_SECONDS, EDGE_SECONDS, STATIC, MediaHostProps
+from infra_constructs.cloudflare.media import BROWSER_SECONDS, STATIC, MediaHostProps
 from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareToken
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.state_store import StateStore
-from infra_runtime.contract.cloudflare_workers import COMPATIBILITY_DATE
+from infra_runtime.contract.cloudflare_workers import COMPATIBILITY_DATE, MEDIA_SECONDS
 from infra_runtime.contract.secret_values import REFERENCE
 
 _SCRIPT = Path(__file__).with_suffix(".mjs")
@@ -73,7 +73,7 @@ class MediaWorker(Construct):
                 "BUCKET_HOST": props.origin,
                 "REGION": props.region,
                 "STATIC_PATH": f"/{STATIC}",
-                "EDGE_SECONDS": str(EDGE_SECONDS),
+                "EDGE_SECONDS": str(MEDIA_SECONDS),
                 "BROWSER_SECONDS": str(BROWSER_SECONDS),
                 "TTL_SECONDS": json.dumps({f"/{prefix}": each for prefix, each in sorted(props.ttl_seconds.items())}),
                 **({"QUARANTINE_PATH": f"/{props.quarantine}"} if props.quarantine else {}),

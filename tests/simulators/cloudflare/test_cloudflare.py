@@ -293,7 +293,7 @@ def test_a_question_about_traffic_writes_nothing() -> None:
 
 def test_the_edge_answers_from_its_cache_until_the_time_is_over_or_the_prefix_is_purged() -> None:
     zone, asked = Zone("example"), []
-    cache = EdgeCache(zone)
+    cache = EdgeCache(zone.purged)
     ignoring = {
         "cache": True,
         "edge_ttl": {"default": 60},
