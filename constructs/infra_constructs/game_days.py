@@ -37,7 +37,7 @@ class GameDays(Construct):
 
     def stop_tasks(self, id_: str, *, what: str, cluster: ecs.ICluster, fewest: Mapping[ecs.IBaseService, int]) -> None:
         """A third of the tasks of each service, one at least; `fewest` is how many each always has."""
-        tasks, instances = (arn_of(self, "ecs", f"{each}/*") for each in ("task", "container-instance"))
+        tasks = arn_of(self, "ecs", "task/*")
         in_cluster = {"ArnEquals": {"ecs:cluster": cluster.cluster_arn}}
         targets = {
             f"tasks{number}": Target(
@@ -52,7 +52,8 @@ class GameDays(Construct):
             iam.PolicyStatement(
                 actions=["ecs:StopTask", "ecs:DescribeTasks"], resources=[tasks], conditions=in_cluster
             ),
-            iam.PolicyStatement(actions=["ecs:ListTasks"], resources=[instances], conditions=in_cluster),
+            # Without a container instance, ECS asks IAM for "*".
+            iam.PolicyStatement(actions=["ecs:ListTasks"], resources=["*"], conditions=in_cluster),
         )
         self._template(id_, what=what, role=role, targets=targets, action="aws:ecs:stop-task", takes="Tasks")
 

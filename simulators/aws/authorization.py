@@ -99,7 +99,9 @@ def _run_task(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
 
 
 def _list_tasks(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
-    yield Need(action, _arn("ecs", f"container-instance/{_cluster(request)}/*"), _in_cluster(request))
+    """The reference names container instances, but denials of calls that give none name "*" (cdklabs/construct-hub
+    #1207, fabfuel/ecs-deploy #119, awsdocs/amazon-ecs-developer-guide #211)."""
+    yield Need(action, "*", _in_cluster(request))
 
 
 def _execute_command(action: str, request: Mapping[str, Any]) -> Iterator[Need]:

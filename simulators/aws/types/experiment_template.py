@@ -102,7 +102,7 @@ def _tree(pid: int | None) -> list[psutil.Process]:
 
 def _tasks(role: str, target: Mapping[str, Any]) -> Iterator[str]:
     cluster, service = (target["parameters"][each].rpartition("/")[2] for each in ("cluster", "service"))
-    _as(role, ("ecs:ListTasks", _arn("ecs", "container-instance/*")), **_in(cluster))
+    _as(role, ("ecs:ListTasks", "*"), **_in(cluster))
     pages = client("ecs").get_paginator("list_tasks").paginate(cluster=cluster, serviceName=service)
     yield from (arn for page in pages for arn in page["taskArns"])
 

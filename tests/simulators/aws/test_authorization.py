@@ -180,6 +180,12 @@ def test_an_action_without_resource_level_permissions_needs_a_wildcard(role: Cli
     assert denial(role("ecs", allow(action, on="*")).describe_task_definition, **request) == ""
 
 
+def test_listing_the_tasks_of_a_cluster_needs_a_wildcard(role: Client) -> None:
+    on_instances = allow("ecs:ListTasks", on=f"{ARN}:container-instance/*", **_IN_MAIN)
+    refusal = denial(role("ecs", on_instances).list_tasks, cluster="main", serviceName="api")
+    assert "is not authorized to perform: ecs:ListTasks on resource: * because" in refusal
+
+
 def test_a_batch_delete_needs_both_actions(url: str, role: Client) -> None:
     client(url, "s3").create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": REGION})
     objects = {"Objects": [{"Key": "a", "VersionId": "1"}]}
