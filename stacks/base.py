@@ -38,7 +38,7 @@ class EnvironmentStack(cdk.Stack):
             stack_name=self.stack_called(called or id_.lower()),
             description=description,
             termination_protection=protected,
-            # Tags of the stack: CloudFormation passes them on to every resource that can have tags.
+            # Tags of the stack: CloudFormation passes them on to nearly every resource that can have tags.
             tags={"product": self.product, "environment": self.environment_name},
         )
         # Without the ids that only tokens contain (config.model.Delivery).

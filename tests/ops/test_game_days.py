@@ -102,7 +102,7 @@ def test_the_list_says_what_each_costs_users() -> None:
 
 
 def test_redis_has_the_tags_by_which_fis_finds_it(production: Account) -> None:
-    """The stack's tags: the template itself sets none."""
+    """CloudFormation may pass none of the stack's on to it, so the template sets them."""
     elasticache = production.client("elasticache")
     (group,) = elasticache.describe_replication_groups()["ReplicationGroups"]
     tags = elasticache.list_tags_for_resource(ResourceName=group["ARN"])["TagList"]

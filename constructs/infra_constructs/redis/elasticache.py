@@ -124,6 +124,9 @@ class ElastiCache(RedisInstance):
             num_cache_clusters=None if is_cluster else 1 + props.replicas,
             num_node_groups=props.shards,
             replicas_per_node_group=props.replicas if is_cluster else None,
+            # AWS FIS finds it by tags only, and CloudFormation may not pass the stack's tags on to this type
+            # (cloudformation-coverage-roadmap #1196, #2125).
+            tags=[cdk.CfnTag(key=key, value=value) for key, value in cdk.Stack.of(self).tags.tag_values().items()],
         )
         # Shards are added and removed while it serves; without this, the whole group would be replaced.
         self.group.cfn_options.update_policy = cdk.CfnUpdatePolicy(use_online_resharding=True)
