@@ -114,7 +114,9 @@ class SimulatedVisitor:
             return self._cache.answer(settings, f"{host}{path}", query, lambda: self._by_connector(host, path))
         script = self.account.cloudflare.world.scripts[route["script"]]
         # The Worker's own cache headers are not read here.
-        settings = {"cache": True, "edge_ttl": {"default": int(worker.bindings_of(script)["EDGE_SECONDS"])}}
+        seconds = int(worker.bindings_of(script)["EDGE_SECONDS"])
+        errors = {"status_code_range": {"from": 400, "to": 599}, "value": -1}
+        settings = {"cache": True, "edge_ttl": {"default": seconds, "status_code_ttl": [errors]}}
         return self._workers_cache.answer(settings, f"{host}{path}", query, lambda: self._by_worker(script, path))
 
     def _by_worker(self, script: Mapping[str, Any], path: str) -> httpx.Response:

@@ -120,6 +120,8 @@ def media_cache(account: Account) -> str:
     require(settings["cache"] is True, "not cached unless the suffix says so")
     edge, browser = settings["edge_ttl"], settings["browser_ttl"]
     require((edge["mode"], edge["default"]) == ("override_origin", 30 * _DAY), f"edge {edge}")
+    errors = [{"status_code_range": {"from": 400, "to": 599}, "value": -1}]
+    require(edge.get("status_code_ttl") == errors, f"the edge keeps errors: {edge}")
     require((browser["mode"], browser["default"]) == ("override_origin", 7 * _DAY), f"browser {browser}")
     tiers = {name: account.zone.settings.get(name) for name in ("tiered_caching", "tiered_cache_smart_topology_enable")}
     require(not _owns_zone(account) or set(tiers.values()) == {"on"}, f"tiers {tiers}")
@@ -140,7 +142,8 @@ def media_ttl(account: Account) -> str:
         for prefix, seconds in wanted.items():
             settings = cache_settings(account.zone, host, f"/{prefix}a.png")
             ttl = {"mode": "override_origin", "default": seconds}
-            require(settings == all_media | {"edge_ttl": ttl, "browser_ttl": ttl}, f"{prefix}: {settings}")
+            at_edge = all_media["edge_ttl"] | ttl
+            require(settings == all_media | {"edge_ttl": at_edge, "browser_ttl": ttl}, f"{prefix}: {settings}")
     return ", ".join(f"{prefix}*: {seconds} s" for prefix, seconds in wanted.items())
 
 

@@ -20,7 +20,7 @@ class _Stored:
 
 @dataclass
 class EdgeCache:
-    """Caches responses with status 200."""
+    """Caches responses of every status, as an overridden TTL does (SSWConsulting/SSW.Website #4965)."""
 
     purged: Sequence[str]
     """Prefixes that have been purged; grows."""
@@ -38,9 +38,8 @@ class EdgeCache:
         if found is not None and found.until > time.monotonic() and not self._is_purged(url, found.purges):
             return self._sent(found.answer, settings, "HIT")
         purges, answer = len(self.purged), fetch()
-        if answer.status_code == 200:
-            until = time.monotonic() + settings["edge_ttl"]["default"]
-            self._stored[key] = _Stored(until, purges, answer)
+        if (seconds := _seconds(settings["edge_ttl"], answer.status_code)) > 0:
+            self._stored[key] = _Stored(time.monotonic() + seconds, purges, answer)
         return self._sent(answer, settings, "MISS")
 
     def _is_purged(self, url: str, since: int) -> bool:
@@ -53,3 +52,12 @@ class EdgeCache:
         if browser.get("mode") == "override_origin" and answer.status_code == 200:
             headers["cache-control"] = f"max-age={browser['default']}"
         return httpx.Response(answer.status_code, headers=headers, content=answer.content)
+
+
+def _seconds(edge_ttl: Mapping[str, Any], status: int) -> int:
+    """0: no-cache, -1: no-store (cloudflare-docs, configure-cache-status-code.mdx)."""
+    for each in edge_ttl.get("status_code_ttl", ()):
+        of = each.get("status_code_range") or {"from": each["status_code"], "to": each["status_code"]}
+        if of.get("from", 100) <= status <= of.get("to", 999):
+            return int(each["value"])
+    return int(edge_ttl["default"])

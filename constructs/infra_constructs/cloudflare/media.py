@@ -3,6 +3,7 @@ week, unless its prefix has another TTL."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
@@ -14,6 +15,9 @@ from infra_runtime.contract.secret_values import REFERENCE
 
 EDGE_SECONDS = 30 * 24 * 3600
 BROWSER_SECONDS = 7 * 24 * 3600
+# `override_origin` holds for errors, too (SSWConsulting/SSW.Website #4965): S3's 403 while the User-Agent rotates would
+# be served for a month. -1 is "no-store" (cloudflare-docs, configure-cache-status-code.mdx; every plan).
+_ERRORS_ARE_NOT_KEPT = {"status_code_range": {"from": 400, "to": 599}, "value": -1}
 # The path of Next.js's static files, and so their prefix in the bucket. Their own Cache-Control says how long to cache.
 STATIC = "_next/static/"
 
@@ -106,7 +110,7 @@ class MediaEdge(Construct):
                         # Cloudflare caches AVIF by default, but only with its suffix, which our keys may lack.
                         "cache": True,
                         # S3 sends no Cache-Control of its own.
-                        "edge_ttl": {"mode": "override_origin", "default": EDGE_SECONDS},
+                        "edge_ttl": _at_edge(EDGE_SECONDS),
                         "browser_ttl": {"mode": "override_origin", "default": BROWSER_SECONDS},
                         "cache_key": {
                             "cache_deception_armor": True,
@@ -125,7 +129,7 @@ class MediaEdge(Construct):
                         action="set_cache_settings",
                         parameters={
                             "cache": True,
-                            "edge_ttl": {"mode": "override_origin", "default": seconds},
+                            "edge_ttl": _at_edge(seconds),
                             "browser_ttl": {"mode": "override_origin", "default": seconds},
                         },
                     )
@@ -145,6 +149,10 @@ class MediaEdge(Construct):
                 *([{"name": "static", "expression": props.static, "host": props.origin}] if props.static else []),
             ],
         )
+
+
+def _at_edge(seconds: int) -> dict[str, Any]:
+    return {"mode": "override_origin", "default": seconds, "status_code_ttl": [_ERRORS_ARE_NOT_KEPT]}
 
 
 def _begins_with(prefixes: Sequence[str]) -> str:

@@ -311,8 +311,12 @@ def test_the_edge_answers_from_its_cache_until_the_time_is_over_or_the_prefix_is
     by_query = ignoring | {"cache_key": {}}
     assert [fetched(by_query, "/y", query) for query in ("a", "b", "a")] == ["MISS", "MISS", "HIT"]
     assert [fetched(ignoring | {"edge_ttl": {"default": 0}}, "/z") for _ in range(2)] == ["MISS", "MISS"]
-    assert [fetched(ignoring, "/missing", status=403) for _ in range(2)] == ["MISS", "MISS"]
+    assert [fetched(ignoring, "/missing", status=403) for _ in range(2)] == ["MISS", "HIT"]
+    errors = [{"status_code_range": {"from": 400, "to": 599}, "value": -1}]
+    but_errors = ignoring | {"edge_ttl": {"default": 60, "status_code_ttl": errors}}
+    assert [fetched(but_errors, "/refused", status=403) for _ in range(2)] == ["MISS", "MISS"]
+    assert [fetched(but_errors, "/there") for _ in range(2)] == ["MISS", "HIT"]
     assert fetched({}, "/x") == "None"
     zone.purged.append("a.example/x")
     assert [fetched(ignoring, "/x") for _ in range(2)] == ["MISS", "HIT"]
-    assert len(asked) == 9
+    assert len(asked) == 11
