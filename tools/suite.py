@@ -31,10 +31,10 @@ _PARTS = (
     _AS_USER,
     "ops/test_restore.py",
     "runtime",
-    "development",
     "ops",
-    "rehearsal/test_lifecycle.py",
+    "development",
     "simulators",
+    "rehearsal/test_lifecycle.py",
     "ops/test_upgrade.py",
     _BENCH,
 )
