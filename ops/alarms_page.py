@@ -1,15 +1,17 @@
 """docs/alarms.md: the list of all alarms, from synthesized templates. `make accept` writes it (tools/alarms_doc.py)."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ops.alarms import DESCRIPTION
-
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "alarms.md"
 ENVIRONMENT = "production"
 _ORDER = ("CRITICAL", "WARNING", "INFO")
+_DESCRIPTION = re.compile(
+    r"(CRITICAL|WARNING|INFO): (.+?)(?: Threshold: (.+?)\.)? Runbook: \S*docs/runbooks/([a-z-]+)\.md"
+)
 _HEAD = f"""# Alarms
 
 Written by `make accept` from the templates of {ENVIRONMENT}. "By the incident": the alarm itself pages no one, but
@@ -31,18 +33,14 @@ def page(templates: Mapping[str, Mapping[str, Any]]) -> str:
             text = properties.get("AlarmDescription") or properties.get("Description")
             # Alarms without actions are windows of an objective, whose composite alarm notifies.
             notifies = bool(properties.get("AlarmActions")) or "AlarmDescription" not in properties
-            if notifies and isinstance(text, str) and (says := DESCRIPTION.match(text)):
-                severity, runbook = says["severity"], Path(says["runbook"]).stem
-                line = _line(resource["Type"], properties, severity, says["means"], runbook)
-                lines.add((_ORDER.index(severity), runbook, line))
+            if notifies and isinstance(text, str) and (says := _DESCRIPTION.match(text)):
+                lines.add((_ORDER.index(says[1]), says[4], _line(resource["Type"], properties, says)))
     return _HEAD + "".join(line for _, _, line in sorted(lines))
 
 
-def _line(kind: str, properties: Mapping[str, Any], severity: str, means: str, runbook: str) -> str:
-    means, _, threshold = means.partition(" Threshold: ")
-    event = "any of its alarms" if kind == "AWS::CloudWatch::CompositeAlarm" else "an event of AWS"
+def _line(kind: str, properties: Mapping[str, Any], says: re.Match[str]) -> str:
+    when = says[3] or {"AWS::CloudWatch::CompositeAlarm": "any of its alarms"}.get(kind, "an event of AWS")
     by = ""
-    if severity == "CRITICAL" and "Info" in json.dumps(properties.get("AlarmActions", [])):
+    if says[1] == "CRITICAL" and "Info" in json.dumps(properties.get("AlarmActions", [])):
         by = ", by the incident"
-    when = threshold.removesuffix(".") or event
-    return f"| {severity.lower()}{by} | {means} | {when} | [{runbook}](runbooks/{runbook}.md) |\n"
+    return f"| {says[1].lower()}{by} | {says[2]} | {when} | [{says[4]}](runbooks/{says[4]}.md) |\n"
