@@ -36,10 +36,6 @@ class _Forked:
         self.stdout = _text(ours_out, "r")
         self.stderr = _text(ours_error, "r")
 
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid
-
     def poll(self) -> int | None:
         return self._process.exitcode
 

@@ -11,8 +11,8 @@ import botocore.session
 sys.dont_write_bytecode = False
 # Kept in the forked processes, whose sessions would each parse the models again.
 botocore.session.create_loader = cache(botocore.session.create_loader)
-_SERVICES = ("cloudformation", "ecs", "rds", "secretsmanager", "ssm")
-for _service in _SERVICES:
-    boto3.Session(aws_access_key_id="none", aws_secret_access_key="none").client(_service, region_name="us-east-1")
+_session = boto3.Session(aws_access_key_id="none", aws_secret_access_key="none", region_name="us-east-1")
+for _service in ("cloudformation", "ecs", "rds", "secretsmanager", "ssm"):
+    _session.client(_service)
 # The forked processes share these pages, which a collection of garbage would write to.
 gc.freeze()

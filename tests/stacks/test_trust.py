@@ -210,7 +210,7 @@ def test_the_drift_role_reads_settings_and_no_data(name: str, templates: Templat
     delivery = load([name])[name].delivery
     found = statements(templates, name, delivery.repository, f"{delivery.environment}-drift")
     actions = {action for each in found for action in _actions(each)}
-    reads = re.compile(r"[a-z0-9-]+:(Describe|Get|List|Detect|View)[A-Za-z]*\*?")
+    reads = re.compile(r"[a-z0-9-]+:(Describe|Get|List|Detect)[A-Za-z]*\*?|budgets:ViewBudget")
     assert [each for each in actions if not reads.fullmatch(each)] == []
     data = ("s3:GetObject", "secretsmanager:GetSecretValue", "ssm:GetParameter", "logs:GetLogEvents", "kms:Decrypt",
             "dynamodb:GetItem", "lambda:InvokeFunction")  # fmt: skip
